@@ -1,0 +1,130 @@
+"""All checks: ``nox`` runs what a contributor needs before a pull request; ``nox -l`` lists the rest."""
+
+import glob
+import os
+import tempfile
+
+import nox
+
+nox.needs_version = ">=2024.10"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.error_on_missing_interpreters = False  # they skip by name
+nox.options.reuse_existing_virtualenvs = True
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = ["3.11", "3.12", "3.13"]
+TORCH = "torch==2.13.0"
+TEST = nox.project.dependency_groups(PROJECT, "test")
+
+# pyenv keeps Pythons where no PATH leads; python3.12 there is as good as any.
+for python in PYTHONS:
+    for folder in sorted(glob.glob(os.path.expanduser(f"~/.pyenv/versions/{python}.*/bin"))):
+        os.environ["PATH"] += os.pathsep + folder
+
+
+def run_tests(session: nox.Session, *arguments: str) -> None:
+    """Run pytest on the checkout, with the arguments after ``--`` if there are any."""
+    session.run("pytest", *arguments, *session.posargs)
+
+
+def test_backend(session: nox.Session, backend: str, *requirements: str) -> None:
+    """Install a backend and run all tests of it."""
+    session.install(*requirements, *TEST, "-e", ".")
+    run_tests(session, "--backend", backend)
+
+
+@nox.session(python=PYTHONS)
+def numpy(session: nox.Session) -> None:
+    """NumPy, on every supported Python."""
+    test_backend(session, "numpy")
+
+
+@nox.session
+def strict(session: nox.Session) -> None:
+    """array-api-strict, on devices of its own, one without float64 among them."""
+    session.install(*TEST, "-e", ".")
+    run_tests(session, "--backend", "strict", "--backend", "strict-no-float64")
+
+
+@nox.session
+def strictest(session: nox.Session) -> None:
+    """array-api-strict without boolean indexing, data-dependent shapes and extensions."""
+    test_backend(session, "strictest")
+
+
+@nox.session
+def torch(session: nox.Session) -> None:
+    """PyTorch, on the CPU, and on CUDA where there is a GPU."""
+    test_backend(session, "torch", TORCH)
+
+
+@nox.session
+def jax(session: nox.Session) -> None:
+    """JAX: eager, jitted, and with 64 bits switched off."""
+    test_backend(session, "jax", "jax")
+
+
+@nox.session
+def dask(session: nox.Session) -> None:
+    """Dask, where nothing may compute inside a call."""
+    test_backend(session, "dask", "dask[array]")
+
+
+@nox.session
+def cupy(session: nox.Session) -> None:
+    """CuPy and PyTorch on a GPU; skips where there is none."""
+    if not glob.glob("/dev/nvidia[0-9]*"):
+        session.skip("no NVIDIA GPU here")
+    session.install("cupy-cuda13x", TORCH, *TEST, "-e", ".")
+    run_tests(session, "--backend", "cupy", "--backend", "torch-cuda")
+
+
+@nox.session(python="3.11")
+def oldest(session: nox.Session) -> None:
+    """The oldest NumPy and array-api-compat that pyproject.toml allows."""
+    oldest = [spec.replace(">=", "==") for spec in PROJECT["project"]["dependencies"]]
+    session.install("-e", ".", *TEST, *oldest)
+    run_tests(session, "--backend", "numpy")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, and what a linter can find."""
+    session.install(*nox.project.dependency_groups(PROJECT, "lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types, strictly."""
+    session.install(*nox.project.dependency_groups(PROJECT, "types"), ".")
+    session.run("mypy")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """The wheel, built, installed where nothing else is, and imported from there."""
+    session.install("build")
+    with tempfile.TemporaryDirectory() as folder:
+        session.run("python", "-m", "build", "--outdir", folder, silent=True)
+        session.run("python", "-m", "venv", f"{folder}/empty")
+        python = f"{folder}/empty/bin/python"
+        wheels = glob.glob(f"{folder}/*.whl")
+        session.run(python, "-m", "pip", "install", "-q", *wheels, external=True)
+        session.chdir(folder)
+        code = (
+            "import importlib.resources as r, numpy as np, xbce;"
+            "assert (r.files('xbce') / 'py.typed').is_file();"
+            "print(xbce.__version__, xbce.sigmoid_cross_entropy(np.ones(2), np.zeros(2)))"
+        )
+        session.run(python, "-c", code, external=True)
+
+
+@nox.session(default=False)
+def digits(session: nox.Session) -> None:
+    """The main example: train on handwritten digits; ``-- --backend torch`` for another library."""
+    libraries = {"torch": TORCH, "jax": "jax", "dask": "dask[array]", "cupy": "cupy-cuda13x"}
+    chosen = [libraries[word] for word in session.posargs if word in libraries]
+    session.install("-q", *chosen, *nox.project.dependency_groups(PROJECT, "example"), "-e", ".")
+    session.run("python", "docs/examples/train_digits.py", *session.posargs)

@@ -1,0 +1,107 @@
+"""Dask: nothing computes inside a call, chunks run by their own library, sizes may be unknown."""
+
+import numpy as np
+import pytest
+
+from xbce import _execution, _formula, sigmoid_cross_entropy, sigmoid_cross_entropy_with_logits
+from xbce._arrays import of
+from xbce.derivatives import value_and_grad
+from xbce.losses import Reduction
+
+dask = pytest.importorskip("dask")
+da = pytest.importorskip("dask.array")
+
+X = np.random.default_rng(5).normal(size=(12, 3)) * 3
+Z = (X > 1).astype(float)
+
+
+def positive(array):
+    """Rows whose number Dask learns when it computes, and the same rows in NumPy."""
+    chunks = da.from_array(array, chunks=(4, 2))
+    return chunks[da.from_array(X, chunks=(4, 2))[:, 0] > 0], array[X[:, 0] > 0]
+
+
+def all_results(z, x, w):
+    """One result of every kind, by name."""
+    yield "losses", sigmoid_cross_entropy_with_logits(labels=z, logits=x)
+    for reduction in Reduction:
+        for number, weights in enumerate((1.0, 0.5, w)):
+            loss = sigmoid_cross_entropy(z, x, weights, 0.1, reduction=reduction)
+            value, gradient = value_and_grad(z, x, weights, reduction=reduction)
+            yield f"{reduction} {number}", loss
+            yield f"{reduction} {number} value", value
+            yield f"{reduction} {number} gradient", gradient
+
+
+def test_nothing_computes_inside_a_call():
+    def scheduler(*args, **kwargs):
+        raise AssertionError("computed")
+
+    z, x = (da.from_array(a, chunks=(4, 2)) for a in (Z, X))
+    unknown, _ = positive(X)
+    with dask.config.set(scheduler=scheduler):
+        with pytest.raises(AssertionError, match="computed"):
+            x.sum().compute()
+        for arrays in ((z, x, x[:, :1]), (unknown * 0, unknown, unknown[:, :1])):
+            for name, result in all_results(*arrays):
+                assert isinstance(result, da.Array), name
+
+
+@pytest.mark.parametrize("chunks", [(12, 3), (5, 2), (1, 1)])
+def test_chunks_do_not_matter(chunks):
+    lazy = all_results(
+        da.from_array(Z, chunks=(4, 3)),
+        da.from_array(X, chunks=chunks),
+        da.from_array(X[:, :1], chunks=2),
+    )
+    for (name, actual), (_, desired) in zip(lazy, all_results(Z, X, X[:, :1]), strict=True):
+        np.testing.assert_allclose(actual.compute(), desired, rtol=1e-12, err_msg=name)
+
+
+def test_unknown_sizes_match_anything_until_they_are_known():
+    (z, plain_z), (x, plain_x) = positive(Z), positive(X)
+    for lazy, plain in (
+        (x[:, :1], plain_x[:, :1]),
+        (x, plain_x),
+        (da.from_array(X[:1], chunks=2), X[:1]),
+    ):
+        pairs = zip(all_results(z, x, lazy), all_results(plain_z, plain_x, plain), strict=True)
+        for (name, actual), (_, desired) in pairs:
+            np.testing.assert_allclose(actual.compute(), desired, rtol=1e-12, err_msg=name)
+
+
+def test_sizes_that_turn_out_different_are_an_error():
+    x, _ = positive(X)
+    fewer = da.from_array(Z, chunks=(4, 2))
+    fewer = fewer[da.from_array(X, chunks=(4, 2))[:, 0] > 2]
+    for result in (
+        sigmoid_cross_entropy_with_logits(labels=fewer, logits=x),
+        sigmoid_cross_entropy(fewer, x),
+        value_and_grad(x, x, fewer)[0],
+    ):
+        with pytest.raises(ValueError, match="must have the same shape; got"):
+            result.compute()
+
+
+def test_one_task_a_chunk():
+    ran = []
+
+    def counted(xp, z, x):
+        ran.append(x.shape)
+        return _formula.sigmoid_value_and_gradient(xp, z, x)
+
+    z, x = (da.from_array(a, chunks=(4, 3)) for a in (Z, X))
+    loss, gradient = _execution.run(counted, of(x), z, x, outputs=2)
+    dask.compute(loss, gradient, scheduler="synchronous")
+    assert ran == [(4, 3)] * 3
+
+
+def test_chunks_of_cupy_stay_on_the_gpu():
+    cupy = pytest.importorskip("cupy")
+    if not cupy.cuda.is_available():
+        pytest.skip("cupy: no CUDA GPU here")
+    z, x = (da.from_array(cupy.asarray(a), chunks=(4, 3)) for a in (Z, X))
+    losses = sigmoid_cross_entropy_with_logits(labels=z, logits=x).compute()
+    assert isinstance(losses, cupy.ndarray)
+    desired = sigmoid_cross_entropy_with_logits(labels=Z, logits=X)
+    np.testing.assert_allclose(losses.get(), desired, rtol=1e-12)

@@ -1,0 +1,184 @@
+"""Bad input: each with its exception, and a message that names it and says what to pass."""
+
+import numpy as np
+import pytest
+
+from xbce import sigmoid_cross_entropy, sigmoid_cross_entropy_with_logits
+from xbce.derivatives import value_and_grad
+from xbce.losses import Reduction, compute_weighted_loss
+
+X = np.zeros((3, 2), "f4")
+Z = np.zeros((3, 2), "f4")
+
+
+def nn(labels, logits, **kwargs):
+    return sigmoid_cross_entropy_with_logits(labels=labels, logits=logits, **kwargs)
+
+
+ELEMENT_WISE = [
+    (None, X, ValueError, r"^Both labels and logits must be provided"),
+    (Z, None, ValueError, r"^Both labels and logits must be provided"),
+    (Z[:2], X, ValueError, r"must have the same shape; got \(3, 2\) and \(2, 2\)"),
+    (Z[:, :1], X, ValueError, r"must have the same shape"),
+    (np.float32(1), X, ValueError, r"must have the same shape"),
+    (Z[None], X, ValueError, r"must have the same shape"),
+    (Z.tolist(), X, TypeError, r"`labels` must be an array.*got builtins.list.*numpy.asarray"),
+    (Z, X.tolist(), TypeError, r"`logits` must be an array.*got builtins.list"),
+    (1.0, X, TypeError, r"`labels` must be an array.*got builtins.float"),
+    (np.ma.masked_array(Z), X, TypeError, r"`labels`.*MaskedArray.*filled"),
+    (Z.view(np.matrix), X, TypeError, r"`labels`.*matrix.*asarray"),
+    (Z, X.astype(int), TypeError, r"`logits` must be of a real floating dtype.*got int64"),
+    (Z, X.astype(bool), TypeError, r"`logits` must be of a real floating dtype.*got bool"),
+    (Z, X.astype(complex), TypeError, r"`logits` must be of a real floating dtype.*complex128"),
+    (Z, X.astype(np.longdouble), TypeError, r"`logits` must be of a real floating dtype"),
+    (Z.astype(complex), X, TypeError, r"`labels` must be of the dtype of `logits`.*complex128"),
+]
+
+
+@pytest.mark.parametrize(("labels", "logits", "error", "message"), ELEMENT_WISE)
+def test_element_wise(labels, logits, error, message):
+    with pytest.raises(error, match=message):
+        nn(labels, logits)
+
+
+@pytest.mark.parametrize("other", [np.float64, np.float16])
+def test_another_float_for_labels_is_an_error_in_nn(other):
+    with pytest.raises(TypeError, match=r"`labels` must be of the dtype of `logits`, float32"):
+        nn(Z.astype(other), X)
+    assert sigmoid_cross_entropy(Z.astype(other), X).dtype == np.float32
+
+
+LOSSES = [
+    ({"multi_class_labels": None}, ValueError, r"^Argument `multi_class_labels` must not be None"),
+    ({"logits": None}, ValueError, r"^Argument `logits` must not be None"),
+    ({"weights": None}, ValueError, r"^Argument `weights` must not be None"),
+    ({"multi_class_labels": Z[:2]}, ValueError, r"must have the same shape"),
+    ({"multi_class_labels": Z.tolist()}, TypeError, r"`multi_class_labels` must be an array"),
+    ({"multi_class_labels": Z + 0j}, TypeError, r"`multi_class_labels` must be of the dtype"),
+    ({"logits": X.astype(int)}, TypeError, r"`logits` must be of a real floating dtype"),
+    (
+        {"weights": np.ones(3)},
+        ValueError,
+        r"^weights can not be broadcast to values\. values\.rank=2\. weights\.rank=1\. "
+        r"values\.shape=\(3, 2\)\. weights\.shape=\(3,\)\..*weights\[:, None\]",
+    ),
+    ({"weights": np.ones(2)}, ValueError, r"^weights can not be broadcast.*weights\.rank=1"),
+    ({"weights": np.ones((1, 3, 2))}, ValueError, r"^weights can not be broadcast.*rank=3"),
+    (
+        {"weights": np.ones((2, 2))},
+        ValueError,
+        r"^weights can not be broadcast to values\. values\.shape=\(3, 2\)\. weights\.shape=\(2, 2\)",
+    ),
+    ({"weights": np.ones((3, 0))}, ValueError, r"^weights can not be broadcast"),
+    ({"weights": [1.0, 2.0]}, TypeError, r"`weights` must be an array"),
+    ({"weights": "1"}, TypeError, r"`weights` must be an array"),
+    ({"weights": 1j}, TypeError, r"`weights` must be real"),
+    ({"weights": np.ones((3, 1), complex)}, TypeError, r"`weights` must be of a real dtype"),
+    ({"label_smoothing": None}, TypeError, r"`label_smoothing`"),
+    ({"label_smoothing": [0.1]}, TypeError, r"`label_smoothing`"),
+    ({"label_smoothing": np.ones(2)}, ValueError, r"`label_smoothing` must be a scalar"),
+    (
+        {"reduction": "mean"},
+        ValueError,
+        r"^Invalid Reduction Key mean\. Key should be one of "
+        r"\('none', 'weighted_sum', 'weighted_mean', 'weighted_sum_over_batch_size', "
+        r"'weighted_sum_by_nonzero_weights', 'weighted_sum_by_nonzero_weights'\)\.",
+    ),
+    ({"reduction": None}, ValueError, r"^Invalid Reduction Key None"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), LOSSES)
+@pytest.mark.parametrize("function", [sigmoid_cross_entropy, value_and_grad])
+def test_losses(function, arguments, error, message):
+    with pytest.raises(error, match=message):
+        function(**({"multi_class_labels": Z, "logits": X} | arguments))
+
+
+@pytest.mark.parametrize(
+    ("losses", "error", "message"),
+    [
+        (None, ValueError, r"^Argument `losses` must not be None"),
+        (X.astype(int), TypeError, r"`losses` must be of a real floating dtype"),
+        ([1.0], TypeError, r"`losses` must be an array"),
+    ],
+)
+def test_compute_weighted_loss(losses, error, message):
+    with pytest.raises(error, match=message):
+        compute_weighted_loss(losses)
+
+
+def test_name_and_scope_stand_in_messages():
+    with pytest.raises(ValueError, match="in 'clicks'"):
+        nn(Z[:1], X, name="clicks")
+    with pytest.raises(TypeError, match="in 'clicks'"):
+        nn(Z.tolist(), X, name="clicks")
+    for bad in ({"logits": X[:1]}, {"weights": np.ones(3)}, {"weights": None}, {"logits": None}):
+        with pytest.raises(ValueError, match="in 'clicks'"):
+            sigmoid_cross_entropy(**({"multi_class_labels": Z, "logits": X} | bad), scope="clicks")
+
+
+def test_arguments_of_nn_are_keyword_only():
+    with pytest.raises(TypeError):
+        sigmoid_cross_entropy_with_logits(Z, X)  # type: ignore[misc]
+
+
+def test_libraries_do_not_mix(xp, array):
+    x = array([0.0, 1.0])
+    if isinstance(x, np.ndarray):
+        pytest.skip("NumPy itself")
+    z = np.zeros(2)
+    with pytest.raises(TypeError, match=r"one library; got `labels` of numpy and `logits` of \w+"):
+        nn(z, x)
+    with pytest.raises(TypeError, match=r"one library; got `multi_class_labels` of numpy"):
+        sigmoid_cross_entropy(z, x)
+    with pytest.raises(
+        TypeError, match=r"one library; got `logits` of [\w-]+ and `weights` of numpy"
+    ):
+        sigmoid_cross_entropy(x, x, weights=np.ones(2))
+
+
+def test_devices_do_not_mix():
+    strict = pytest.importorskip("array_api_strict")
+    x = strict.zeros(2, dtype=strict.float32, device=strict.Device("device1"))
+    z = strict.zeros(2, dtype=strict.float32, device=strict.Device("device2"))
+    with pytest.raises(
+        ValueError, match=r"one device; got `labels` on .*device2.* and `logits` on"
+    ):
+        nn(z, x)
+    with pytest.raises(
+        ValueError, match=r"one device; got `logits` on .*device1.* and `weights` on"
+    ):
+        sigmoid_cross_entropy(x, x, z)
+
+
+def test_foreign_containers():
+    sparse = pytest.importorskip("scipy.sparse")
+    with pytest.raises(TypeError, match=r"`labels`.*toarray"):
+        nn(sparse.csr_matrix(Z), X)
+
+
+@pytest.mark.parametrize("library", ["torch", "jax.numpy"])
+@pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2"])
+def test_eight_bit_floats(library, name):
+    xp = pytest.importorskip(library)
+    x = xp.zeros(2, dtype=getattr(xp, name))
+    with pytest.raises(
+        TypeError, match=r"`logits` must be of a real floating dtype of 16, 32 or 64"
+    ):
+        nn(x, x)
+
+
+def test_reduction_has_the_names_and_strings_of_tensorflow():
+    assert Reduction.all() == (
+        "none",
+        "weighted_sum",
+        "weighted_mean",
+        "weighted_sum_over_batch_size",
+        "weighted_sum_by_nonzero_weights",
+        "weighted_sum_by_nonzero_weights",
+    )
+    assert Reduction.SUM_OVER_NONZERO_WEIGHTS is Reduction.SUM_BY_NONZERO_WEIGHTS
+    assert f"{Reduction.SUM}" == "weighted_sum"
+    Reduction.validate("weighted_mean")
+    Reduction.validate(Reduction.NONE)

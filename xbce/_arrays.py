@@ -1,0 +1,258 @@
+"""What may come in: namespaces, dtypes, shapes and devices, and what to pass instead.
+
+The only importer of array-api-compat. Nothing here looks at a value, so
+nothing computes a lazy array or breaks a trace.
+"""
+
+from math import prod
+from typing import Any, NoReturn
+
+import array_api_compat
+import numpy as np
+from array_api_compat import numpy as numpy_namespace
+
+from xbce import _backends
+from xbce._formula import Array, Namespace
+
+DType = Any
+Shape = tuple[Any, ...]
+
+
+def fail(error: type[Exception], message: str, name: str | None = None) -> NoReturn:
+    """Raise `error`, saying which call it was where the caller gave it a `name`."""
+    raise error(message if name is None else f"{message} (in {name!r})")
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a number of Python's own; NumPy's float64 is a float too, but an array here."""
+    return type(value) is float or type(value) is int
+
+
+# --- namespaces ---------------------------------------------------------------
+
+
+def namespace(arrays: dict[str, Array], name: str | None = None) -> Namespace:
+    """The one namespace that all of `arrays`, given by argument name, belong to."""
+    if all(type(array) is np.ndarray for array in arrays.values()):
+        return numpy_namespace  # at once: small arrays are to cost little Python
+    namespaces = [_namespace_of(argument, array, name) for argument, array in arrays.items()]
+    libraries = [_backends.of(xp.__name__).name for xp in namespaces]
+    if len(set(libraries)) > 1:
+        came = " and ".join(f"`{a}` of {lib}" for a, lib in zip(arrays, libraries, strict=True))
+        fail(
+            TypeError, f"All arrays must be of one library; got {came}. Convert one of them.", name
+        )
+    return namespaces[0]
+
+
+def of(*arrays: Any) -> Namespace:
+    """The namespace of arrays that were checked before, Python numbers among them."""
+    for array in arrays:
+        if type(array).__module__.partition(".")[0] == "torch":
+            # Found here, since array-api-compat's caches by type make torch.compile warn.
+            from array_api_compat import torch as torch_namespace
+
+            return torch_namespace
+    return array_api_compat.array_namespace(*arrays)
+
+
+def _namespace_of(argument: str, array: Array, name: str | None) -> Namespace:
+    kind = f"{type(array).__module__}.{type(array).__qualname__}"
+    advice = f"pass an array, for instance numpy.asarray({argument})"
+    if isinstance(array, np.ma.MaskedArray):
+        advice = f"pass {argument}.filled(...) with weights of 0 where the mask is set"
+    elif isinstance(array, np.matrix):
+        advice = f"pass numpy.asarray({argument})"
+    elif kind.startswith("scipy.sparse."):
+        advice = f"pass {argument}.toarray()"
+    elif kind.startswith("pandas."):
+        advice = f"pass {argument}.to_numpy()"
+    elif isinstance(array, np.generic) or not isinstance(array, (int, float, complex)):
+        try:
+            return of(array)
+        except TypeError:
+            pass
+    fail(
+        TypeError,
+        f"`{argument}` must be an array of a library that follows the array API standard "
+        f"(NumPy, PyTorch, CuPy, JAX, Dask and others); got {kind}: {advice}.",
+        name,
+    )
+
+
+# --- dtypes -------------------------------------------------------------------
+
+
+def working_dtype(xp: Namespace, argument: str, array: Array, name: str | None = None) -> DType:
+    """The dtype to compute in: float32 for 16-bit floats, else the array's own.
+
+    Raises TypeError where the array is not real floating of 16, 32 or 64 bits.
+    """
+    dtype = array.dtype
+    if dtype == xp.float32 or dtype == xp.float64:
+        return dtype
+    if xp.isdtype(dtype, "real floating"):
+        working = {16: xp.float32, 32: xp.float32, 64: xp.float64}.get(xp.finfo(dtype).bits)
+        if working is not None:
+            return working
+    fail(
+        TypeError,
+        f"`{argument}` must be of a real floating dtype of 16, 32 or 64 bits; got {dtype}. "
+        f"Cast it, for instance to float32.",
+        name,
+    )
+
+
+def cast(xp: Namespace, array: Array, dtype: DType) -> Array:
+    """The array in `dtype`, itself where it has it."""
+    return array if array.dtype == dtype else xp.astype(array, dtype)
+
+
+def accumulator(xp: Namespace, array: Array) -> DType:
+    """The dtype to sum in: float64 where the device has it, else the array's own."""
+    if not _backends.of(xp.__name__).float64_varies:
+        return xp.float64
+    device: Any = getattr(array, "device", None)
+    if hasattr(device, "type"):  # torch, whose own list of dtypes is slow and can not be traced
+        return array.dtype if device.type == "mps" else xp.float64
+    dtypes = xp.__array_namespace_info__().dtypes(device=device, kind="real floating")
+    return xp.float64 if "float64" in dtypes else array.dtype
+
+
+# --- labels and logits --------------------------------------------------------
+
+
+def checked(
+    xp: Namespace, arrays: dict[str, Array], *, any_float: bool = False, name: str | None = None
+) -> tuple[Array, ...]:
+    """Logits, and labels before them if any, in the dtype to compute in.
+
+    Labels are cast to the logits' dtype first, where theirs is bool or integer,
+    or another floating one and `any_float` allows it.
+    """
+    *labels, (argument, logits) = arrays.items()
+    dtype, working = logits.dtype, working_dtype(xp, argument, logits, name)
+    operands = [logits]
+    for label_argument, array in labels:
+        if array.dtype != dtype:
+            kinds = ("bool", "integral", "real floating") if any_float else ("bool", "integral")
+            if not xp.isdtype(array.dtype, kinds):
+                fail(
+                    TypeError,
+                    f"`{label_argument}` must be of the dtype of `{argument}`, {dtype}, or of a "
+                    f"bool or integer one; got {array.dtype}. Cast one of them.",
+                    name,
+                )
+            array = xp.astype(array, dtype)
+        same_shape({label_argument: array, argument: logits}, name)
+        same_device(xp, {label_argument: array, argument: logits}, name)
+        operands.insert(0, array)
+    return tuple(cast(xp, array, working) for array in operands)
+
+
+# --- shapes and devices -------------------------------------------------------
+
+
+def unknown(size: Any) -> bool:
+    """Whether a dimension is known only when a lazy array is computed (NaN or None)."""
+    return size is None or size != size
+
+
+def count(array: Array) -> Any:
+    """The number of elements; None where a dimension is unknown."""
+    return None if any(unknown(size) for size in array.shape) else prod(array.shape)
+
+
+def same_shape(arrays: dict[str, Array], name: str | None = None) -> None:
+    """Raise ValueError unless the two arrays have one shape; unknown sizes match anything."""
+    (first, a), (second, b) = ((argument, tuple(x.shape)) for argument, x in arrays.items())
+    if a == b or (
+        len(a) == len(b)
+        and all(m == n or unknown(m) or unknown(n) for m, n in zip(a, b, strict=True))
+    ):
+        return
+    fail(
+        ValueError,
+        f"`{second}` and `{first}` must have the same shape; got {b} and {a}. "
+        f"Nothing is broadcast: reshape one of them.",
+        name,
+    )
+
+
+def same_device(xp: Namespace, arrays: dict[str, Array], name: str | None = None) -> None:
+    """Raise ValueError unless all arrays are on one device; nothing is moved between devices."""
+    if not _backends.of(xp.__name__).devices:
+        return
+    devices = [array.device for array in arrays.values()]
+    if any(device != devices[0] for device in devices[1:]):
+        came = " and ".join(f"`{a}` on {d}" for a, d in zip(arrays, devices, strict=True))
+        fail(ValueError, f"All arrays must be on one device; got {came}. Move one of them.", name)
+
+
+def scalar(xp: Namespace, argument: str, value: Any, like: Array, name: str | None) -> Any:
+    """A real scalar as a Python float, or as a rank-0 array of the library and dtype of `like`."""
+    value = _number(argument, value, name)
+    if is_number(value):
+        return value
+    if tuple(getattr(value, "shape", ())) != ():
+        fail(ValueError, f"`{argument}` must be a scalar; got shape {tuple(value.shape)}.", name)
+    return _companion(xp, argument, value, like, name)
+
+
+def weights_for(xp: Namespace, weights: Any, values: Array, name: str | None) -> Any:
+    """Weights as a Python float, or as an array of the values' dtype that broadcasts to them.
+
+    TensorFlow's rule: rank 0, or the rank of the values with every dimension 1
+    or the values' own.
+    """
+    if weights is None:
+        fail(ValueError, "Argument `weights` must not be None; pass 1.0 for no weighting.", name)
+    weights = _number("weights", weights, name)
+    if is_number(weights):
+        return weights
+    weights = _companion(xp, "weights", weights, values, name)
+    if tuple(weights.shape) != ():
+        _check_weights_shape(tuple(weights.shape), tuple(values.shape), name)
+        same_device(xp, {"logits": values, "weights": weights}, name)
+    return weights
+
+
+def _number(argument: str, value: Any, name: str | None) -> Any:
+    """A Python float for a scalar of Python or NumPy, which suits any library; else the value."""
+    if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0:
+        value = value.item()
+    if isinstance(value, complex):
+        fail(TypeError, f"`{argument}` must be real; got {value}.", name)
+    return float(value) if isinstance(value, (bool, int, float)) else value
+
+
+def _companion(xp: Namespace, argument: str, array: Array, like: Array, name: str | None) -> Array:
+    """An array that goes with `like`: of its library, of any real dtype, cast to its dtype."""
+    namespace({"logits": like, argument: array}, name)
+    if not xp.isdtype(array.dtype, ("bool", "integral", "real floating")):
+        fail(TypeError, f"`{argument}` must be of a real dtype; got {array.dtype}. Cast it.", name)
+    return cast(xp, array, like.dtype)
+
+
+def _check_weights_shape(shape: Shape, target: Shape, name: str | None) -> None:
+    problem = "weights can not be broadcast to values."
+    if len(shape) != len(target):
+        hint = ""
+        if len(shape) == 1 and len(target) == 2 and shape[0] == target[0]:
+            hint = " Pass weights[:, None] to weigh each row."
+        fail(
+            ValueError,
+            f"{problem} values.rank={len(target)}. weights.rank={len(shape)}. "
+            f"values.shape={target}. weights.shape={shape}. "
+            f"Pass a scalar, or weights of the values' rank.{hint}",
+            name,
+        )
+    if not all(
+        m == n or m == 1 or unknown(m) or unknown(n) for m, n in zip(shape, target, strict=True)
+    ):
+        fail(
+            ValueError,
+            f"{problem} values.shape={target}. weights.shape={shape}. "
+            f"Each dimension of weights must be 1 or the values' own.",
+            name,
+        )

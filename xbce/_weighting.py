@@ -1,0 +1,166 @@
+"""How element-wise losses become one number: weights, and the six reductions.
+
+With l the losses, W the weights broadcast to them and n their number:
+
+    none                              l*W
+    weighted_sum                      Σ l*W
+    weighted_mean                     Σ l*W / ΣW
+    weighted_sum_over_batch_size      Σ l*W / n
+    weighted_sum_by_nonzero_weights   Σ l*W / count(W ≠ 0)
+
+and 0 where the denominator is 0.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import Any
+
+from xbce import _arrays, _execution
+from xbce._arrays import is_number
+from xbce._execution import Formula
+from xbce._formula import Array, Namespace
+
+
+class Reduction(StrEnum):
+    """How weighted losses are reduced; TensorFlow's names and strings.
+
+    With ``l`` the losses, ``W`` the weights broadcast to them and a zero
+    denominator giving 0:
+
+    ========================== ===================================== ========================
+    name                       string                                value
+    ========================== ===================================== ========================
+    `NONE`                     ``"none"``                            ``l*W``
+    `SUM`                      ``"weighted_sum"``                    ``Σ l*W``
+    `MEAN`                     ``"weighted_mean"``                   ``Σ l*W / ΣW``
+    `SUM_OVER_BATCH_SIZE`      ``"weighted_sum_over_batch_size"``    ``Σ l*W / len(l)``
+    `SUM_BY_NONZERO_WEIGHTS`   ``"weighted_sum_by_nonzero_weights"`` ``Σ l*W / count(W != 0)``
+    `SUM_OVER_NONZERO_WEIGHTS` (an alias of the last)
+    ========================== ===================================== ========================
+    """
+
+    NONE = "none"
+    SUM = "weighted_sum"
+    SUM_OVER_BATCH_SIZE = "weighted_sum_over_batch_size"
+    MEAN = "weighted_mean"
+    SUM_BY_NONZERO_WEIGHTS = "weighted_sum_by_nonzero_weights"
+    SUM_OVER_NONZERO_WEIGHTS = SUM_BY_NONZERO_WEIGHTS
+
+    @classmethod
+    def all(cls) -> tuple[str, ...]:
+        """All six names' strings, in TensorFlow's order; the aliased one stands twice."""
+        return (
+            cls.NONE,
+            cls.SUM,
+            cls.MEAN,
+            cls.SUM_OVER_BATCH_SIZE,
+            cls.SUM_OVER_NONZERO_WEIGHTS,
+            cls.SUM_BY_NONZERO_WEIGHTS,
+        )
+
+    @classmethod
+    def validate(cls, key: object) -> None:
+        """Raise ValueError unless `key` is one of the reductions or of their strings."""
+        if key not in cls.all():
+            keys = tuple(str(known) for known in cls.all())
+            raise ValueError(f"Invalid Reduction Key {key}. Key should be one of {keys}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Weighting:
+    """Checked weights, a Python float or an array, that reduce losses of the shape of `values`."""
+
+    xp: Namespace
+    weights: Any
+    reduction: Reduction
+    values: Array
+
+    def reduce(self, formula: Formula, *operands: Any) -> Array:
+        """The losses ``formula(xp, *operands)``, weighted and reduced."""
+        losses = _execution.run(partial(_weighted, formula), self.xp, *operands, self.weights)
+        return self._reduced(losses, self._denominator())
+
+    def reduce_with_gradient(self, formula: Formula, *operands: Any) -> tuple[Array, Array]:
+        """The same for ``losses, gradient = formula(xp, *operands)``, and the result's gradient."""
+        denominator = self._denominator()
+        factor = self.weights * self._share(denominator)
+        if not is_number(factor):
+            factor = _arrays.cast(self.xp, factor, self.values.dtype)
+        losses, gradient = _execution.run(
+            partial(_weighted_pair, formula), self.xp, *operands, self.weights, factor, outputs=2
+        )
+        return self._reduced(losses, denominator), gradient
+
+    def _reduced(self, losses: Array, denominator: Any) -> Array:
+        if self.reduction == Reduction.NONE:
+            return losses
+        total = self.xp.sum(losses, dtype=_arrays.accumulator(self.xp, losses))
+        return self._quotient(total, denominator)
+
+    def _denominator(self) -> Any:
+        """What the sum is divided by, a Python number where the shapes tell it."""
+        if self.reduction in (Reduction.NONE, Reduction.SUM):
+            return 1
+        if self.reduction == Reduction.SUM_OVER_BATCH_SIZE:
+            return self._count()
+        if is_number(self.weights):
+            mean = self.reduction == Reduction.MEAN
+            return self._count() * (self.weights if mean else float(self.weights != 0))
+        return self._over_values()
+
+    def _over_values(self) -> Array:
+        """ΣW or count(W ≠ 0), counting each weight as often as it is broadcast to the values."""
+        xp, weights, size = self.xp, self.weights, _arrays.count(self.values)
+        repeats = 1
+        if size is None:
+            weights = _execution.run(_spread, xp, weights, self.values)
+        else:
+            repeats = size // max(_arrays.count(weights), 1)
+        dtype = _arrays.accumulator(xp, weights)
+        if self.reduction == Reduction.MEAN:
+            return xp.sum(weights, dtype=dtype) * repeats
+        return xp.astype(xp.count_nonzero(weights) * repeats, dtype)
+
+    def _count(self) -> Any:
+        """The number of values, computed with them where the shape does not tell."""
+        size = _arrays.count(self.values)
+        if size is not None:
+            return size
+        ones = self.xp.ones_like(self.values)
+        return self.xp.sum(ones, dtype=_arrays.accumulator(self.xp, ones))
+
+    def _quotient(self, total: Array, denominator: Any) -> Array:
+        """total/denominator, and 0, with zero gradients, where the denominator is 0."""
+        xp = self.xp
+        if is_number(denominator):
+            if denominator != 0:
+                return total / denominator
+            denominator = xp.zeros_like(total)
+        empty = denominator == 0
+        total = xp.where(empty, xp.zeros_like(total), total)
+        return total / xp.where(empty, xp.ones_like(denominator), denominator)
+
+    def _share(self, denominator: Any) -> Any:
+        """1/denominator, what each loss counts for; a Python number where the denominator is."""
+        if is_number(denominator):
+            return 1 / denominator if denominator != 0 else 0.0
+        return self._quotient(self.xp.ones_like(denominator), denominator)
+
+
+def _weighted(formula: Formula, xp: Namespace, *operands: Any) -> Array:
+    return _times(formula(xp, *operands[:-1]), operands[-1])
+
+
+def _weighted_pair(formula: Formula, xp: Namespace, *operands: Any) -> tuple[Array, Array]:
+    *operands_, weights, factor = operands
+    losses, gradient = formula(xp, *operands_)
+    return _times(losses, weights), _times(gradient, factor)
+
+
+def _times(array: Array, factor: Any) -> Array:
+    return array if is_number(factor) and factor == 1 else array * factor
+
+
+def _spread(xp: Namespace, weights: Array, values: Array) -> Array:
+    return xp.where(values == values, weights, weights)
