@@ -1,4 +1,4 @@
-"""All checks: ``nox`` runs what a contributor needs before a pull request; ``nox -l`` lists the rest."""
+"""All checks: ``nox`` runs what a pull request needs, ``nox -l`` lists the rest."""
 
 import glob
 import os

@@ -1,4 +1,4 @@
-"""The promises in ulp: against the definition in 400 digits, and float64 for millions of float32."""
+"""The promises in ulp: against 400 digits, and against float64 for millions of float32."""
 
 import numpy as np
 import pytest

@@ -24,8 +24,13 @@ def fail(error: type[Exception], message: str, name: str | None = None) -> NoRet
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a number of Python's own; NumPy's float64 is a float too, but an array here."""
-    return type(value) is float or type(value) is int
+    """Whether it is a number of Python's own, or torch.export's symbol of one.
+
+    NumPy's float64 is a float too, but an array of rank 0 here.
+    """
+    if isinstance(value, (int, float)):
+        return not isinstance(value, np.generic)
+    return type(value).__name__ in ("SymInt", "SymFloat")
 
 
 # --- namespaces ---------------------------------------------------------------
@@ -63,6 +68,10 @@ def _namespace_of(argument: str, array: Array, name: str | None) -> Namespace:
         advice = f"pass {argument}.filled(...) with weights of 0 where the mask is set"
     elif isinstance(array, np.matrix):
         advice = f"pass numpy.asarray({argument})"
+    elif isinstance(getattr(array, "_meta", None), np.ma.MaskedArray):  # of Dask
+        advice = f"pass dask.array.ma.filled({argument}) with weights of 0 where the mask is set"
+    elif getattr(array, "is_sparse", False):  # of PyTorch
+        advice = f"pass {argument}.to_dense()"
     elif kind.startswith("scipy.sparse."):
         advice = f"pass {argument}.toarray()"
     elif kind.startswith("pandas."):
@@ -91,7 +100,7 @@ def working_dtype(xp: Namespace, argument: str, array: Array, name: str | None =
     dtype = array.dtype
     if dtype == xp.float32 or dtype == xp.float64:
         return dtype
-    if xp.isdtype(dtype, "real floating"):
+    if _is_of(xp, dtype, ("real floating",)):
         working = {16: xp.float32, 32: xp.float32, 64: xp.float64}.get(xp.finfo(dtype).bits)
         if working is not None:
             return working
@@ -101,6 +110,17 @@ def working_dtype(xp: Namespace, argument: str, array: Array, name: str | None =
         f"Cast it, for instance to float32.",
         name,
     )
+
+
+def _is_of(xp: Namespace, dtype: DType, kinds: tuple[str, ...]) -> bool:
+    try:
+        return bool(xp.isdtype(dtype, kinds))
+    except TypeError:  # a dtype of another library, as NumPy arrays can hold
+        return False
+
+
+def _native(dtype: DType) -> DType:
+    return dtype.newbyteorder("=") if isinstance(dtype, np.dtype) else dtype
 
 
 def cast(xp: Namespace, array: Array, dtype: DType) -> Array:
@@ -136,7 +156,7 @@ def checked(
     for label_argument, array in labels:
         if array.dtype != dtype:
             kinds = ("bool", "integral", "real floating") if any_float else ("bool", "integral")
-            if not xp.isdtype(array.dtype, kinds):
+            if not _is_of(xp, array.dtype, kinds) and _native(array.dtype) != _native(dtype):
                 fail(
                     TypeError,
                     f"`{label_argument}` must be of the dtype of `{argument}`, {dtype}, or of a "
@@ -184,54 +204,71 @@ def same_device(xp: Namespace, arrays: dict[str, Array], name: str | None = None
     if not _backends.of(xp.__name__).devices:
         return
     devices = [array.device for array in arrays.values()]
+    if xp.__name__.endswith("torch"):  # where a scalar on the CPU goes with any device
+        scalars = [a.ndim == 0 and a.device.type == "cpu" for a in arrays.values()]
+        devices = [devices[0] if s else d for s, d in zip(scalars, devices, strict=True)]
     if any(device != devices[0] for device in devices[1:]):
         came = " and ".join(f"`{a}` on {d}" for a, d in zip(arrays, devices, strict=True))
         fail(ValueError, f"All arrays must be on one device; got {came}. Move one of them.", name)
 
 
-def scalar(xp: Namespace, argument: str, value: Any, like: Array, name: str | None) -> Any:
-    """A real scalar as a Python float, or as a rank-0 array of the library and dtype of `like`."""
+def scalar(
+    xp: Namespace, argument: str, value: Any, like: dict[str, Array], name: str | None
+) -> Any:
+    """A real scalar as a Python float, or as a rank-0 array that goes with the one in `like`."""
     value = _number(argument, value, name)
-    if is_number(value):
+    if isinstance(value, float):
         return value
     if tuple(getattr(value, "shape", ())) != ():
         fail(ValueError, f"`{argument}` must be a scalar; got shape {tuple(value.shape)}.", name)
     return _companion(xp, argument, value, like, name)
 
 
-def weights_for(xp: Namespace, weights: Any, values: Array, name: str | None) -> Any:
-    """Weights as a Python float, or as an array of the values' dtype that broadcasts to them.
+def weights_for(xp: Namespace, weights: Any, like: dict[str, Array], name: str | None) -> Any:
+    """Weights as a Python float, or as an array that goes with the one in `like`.
 
-    TensorFlow's rule: rank 0, or the rank of the values with every dimension 1
-    or the values' own.
+    TensorFlow's rule: rank 0, or the rank of the values they weigh with every
+    dimension 1 or the values' own.
     """
-    if weights is None:
-        fail(ValueError, "Argument `weights` must not be None; pass 1.0 for no weighting.", name)
     weights = _number("weights", weights, name)
-    if is_number(weights):
+    if isinstance(weights, float):
         return weights
-    weights = _companion(xp, "weights", weights, values, name)
+    (values,) = like.values()
+    weights = _companion(xp, "weights", weights, like, name)
     if tuple(weights.shape) != ():
         _check_weights_shape(tuple(weights.shape), tuple(values.shape), name)
-        same_device(xp, {"logits": values, "weights": weights}, name)
     return weights
+
+
+_NO_NUMBERS = (np.ma.MaskedArray, np.datetime64, np.timedelta64, np.void, np.character)
 
 
 def _number(argument: str, value: Any, name: str | None) -> Any:
     """A Python float for a scalar of Python or NumPy, which suits any library; else the value."""
-    if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0:
-        value = value.item()
+    if value is None:
+        fail(ValueError, f"Argument `{argument}` must not be None; pass a number.", name)
+    if isinstance(value, (np.generic, np.ndarray)) and not isinstance(value, _NO_NUMBERS):
+        value = value.item() if value.ndim == 0 else value
     if isinstance(value, complex):
         fail(TypeError, f"`{argument}` must be real; got {value}.", name)
-    return float(value) if isinstance(value, (bool, int, float)) else value
+    if not isinstance(value, (bool, int, float)):
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        fail(ValueError, f"`{argument}` must be a number that a float can hold.", name)
 
 
-def _companion(xp: Namespace, argument: str, array: Array, like: Array, name: str | None) -> Array:
-    """An array that goes with `like`: of its library, of any real dtype, cast to its dtype."""
-    namespace({"logits": like, argument: array}, name)
-    if not xp.isdtype(array.dtype, ("bool", "integral", "real floating")):
+def _companion(
+    xp: Namespace, argument: str, array: Array, like: dict[str, Array], name: str | None
+) -> Array:
+    """An array that goes with the one in `like`: of its library, device and dtype."""
+    ((_, values),) = like.items()
+    namespace(like | {argument: array}, name)
+    if not _is_of(xp, array.dtype, ("bool", "integral", "real floating")):
         fail(TypeError, f"`{argument}` must be of a real dtype; got {array.dtype}. Cast it.", name)
-    return cast(xp, array, like.dtype)
+    same_device(xp, like | {argument: array}, name)
+    return cast(xp, array, values.dtype)
 
 
 def _check_weights_shape(shape: Shape, target: Shape, name: str | None) -> None:

@@ -24,8 +24,8 @@ class LossCollection:
         self._entries: list[tuple[str, str | None, Array]] = []
 
     def add(self, loss: Array, loss_collection: str | None, scope: str | None = None) -> None:
-        """Add `loss` under `scope` to the collection of that name; None adds nothing."""
-        if loss_collection is not None:
+        """Add `loss` under `scope` to the collection of that name; None or "" adds nothing."""
+        if loss_collection:
             self._entries.append((loss_collection, scope, loss))
 
     def get_losses(
@@ -36,7 +36,7 @@ class LossCollection:
             loss
             for collection, entered, loss in self._entries
             if collection == loss_collection
-            and (scope is None or (entered is not None and re.match(scope, entered)))
+            and (not scope or (entered is not None and re.match(scope, entered)))
         ]
 
     def get_total_loss(
@@ -65,8 +65,9 @@ def collect_losses() -> Iterator[LossCollection]:
     added, under its scope, to the collection named by its `loss_collection`.
     Outside, nothing is kept.
 
-    The block belongs to the context it is opened in: other threads and asyncio
-    tasks do not see it. Blocks nest, and the innermost one gathers.
+    The block belongs to the context it is opened in (`contextvars`): threads and
+    asyncio tasks that open blocks of their own keep apart, and a task started
+    inside a block gathers into it. Blocks nest, and the innermost one gathers.
 
     Under ``jax.jit``, ``grad`` or ``vmap``, and in ``torch.func`` transforms, open
     the block and return its total inside the function that is transformed; under

@@ -57,8 +57,9 @@ def _run_chunks(formula: Formula, xp: Namespace, operands: tuple[Any, ...], outp
         pairs += [operand, None if number else axes[len(axes) - operand.ndim :]]
     # Dask knows tasks of one result only: with more, a chunk is a tuple until it is taken apart.
     like: Any = {"dtype": arrays[0].dtype, "meta": arrays[0]._meta}
+    known = all(size == size for array in arrays for size in array.shape)
     run_chunk = partial(_run_chunk, formula, stretched)
-    chunks = xp.blockwise(run_chunk, axes, *pairs, **like)
+    chunks = xp.blockwise(run_chunk, axes, *pairs, align_arrays=known, **like)
     if outputs == 1:
         return chunks
     return tuple(xp.map_blocks(itemgetter(output), chunks, **like) for output in range(outputs))

@@ -36,14 +36,14 @@ def weighted_loss(
     xp = _arrays.namespace(arrays, scope)
     with _execution.quiet():
         operands = _arrays.checked(xp, arrays, any_float=True, name=scope)
-        values = operands[-1]
-        smoothing = _arrays.scalar(xp, "label_smoothing", label_smoothing, values, scope)
+        argument, values = list(arrays)[-1], operands[-1]
+        like = {argument: values}
+        smoothing = _arrays.scalar(xp, "label_smoothing", label_smoothing, like, scope)
         if not (_arrays.is_number(smoothing) and smoothing <= 0):
             formula, operands = partial(_smoothed, formula), (*operands, smoothing)
-        weights = _arrays.weights_for(xp, weights, values, scope)
-        Reduction.validate(reduction)
-        weighting = Weighting(xp, weights, Reduction(reduction), values)
-        dtype = list(arrays.values())[-1].dtype
+        weights = _arrays.weights_for(xp, weights, like, scope)
+        weighting = Weighting(xp, weights, _validated(reduction, scope), values)
+        dtype = arrays[argument].dtype
         if gradient:
             loss, by_logits = weighting.reduce_with_gradient(formula, *operands)
             by_logits = _arrays.cast(xp, by_logits, dtype)
@@ -51,6 +51,14 @@ def weighted_loss(
             loss = weighting.reduce(formula, *operands)
         loss = gather(_arrays.cast(xp, loss, dtype), loss_collection, scope or default_scope)
     return (loss, by_logits) if gradient else loss
+
+
+def _validated(reduction: Reduction | str, scope: str | None) -> Reduction:
+    try:
+        Reduction.validate(reduction)
+    except ValueError as error:
+        _arrays.fail(ValueError, str(error), scope)
+    return Reduction(reduction)
 
 
 def _smoothed(formula: Formula, xp: Namespace, z: Array, x: Array, smoothing: Any) -> Any:

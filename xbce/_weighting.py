@@ -78,25 +78,36 @@ class Weighting:
 
     def reduce(self, formula: Formula, *operands: Any) -> Array:
         """The losses ``formula(xp, *operands)``, weighted and reduced."""
-        losses = _execution.run(partial(_weighted, formula), self.xp, *operands, self.weights)
+        weights, _ = self._split()
+        losses = _execution.run(partial(_weighted, formula), self.xp, *operands, weights)
         return self._reduced(losses, self._denominator())
 
     def reduce_with_gradient(self, formula: Formula, *operands: Any) -> tuple[Array, Array]:
         """The same for ``losses, gradient = formula(xp, *operands)``, and the result's gradient."""
+        weights, scale = self._split()
         denominator = self._denominator()
-        factor = self.weights * self._share(denominator)
+        factor = weights * scale * self._share(denominator)
         if not is_number(factor):
             factor = _arrays.cast(self.xp, factor, self.values.dtype)
         losses, gradient = _execution.run(
-            partial(_weighted_pair, formula), self.xp, *operands, self.weights, factor, outputs=2
+            partial(_weighted_pair, formula), self.xp, *operands, weights, factor, outputs=2
         )
         return self._reduced(losses, denominator), gradient
+
+    def _split(self) -> tuple[Any, Any]:
+        """Weights of the elements, and a scale of their sum, where a constant weight goes."""
+        weights = self.weights
+        if not is_number(weights) or self.reduction == Reduction.NONE:
+            return weights, 1.0
+        if self.reduction == Reduction.MEAN and weights != 0:
+            return 1.0, weights / weights  # 1, and NaN where the sum of the weights is not finite
+        return 1.0, weights
 
     def _reduced(self, losses: Array, denominator: Any) -> Array:
         if self.reduction == Reduction.NONE:
             return losses
         total = self.xp.sum(losses, dtype=_arrays.accumulator(self.xp, losses))
-        return self._quotient(total, denominator)
+        return self._quotient(_times(total, self._split()[1]), denominator)
 
     def _denominator(self) -> Any:
         """What the sum is divided by, a Python number where the shapes tell it."""
@@ -105,22 +116,25 @@ class Weighting:
         if self.reduction == Reduction.SUM_OVER_BATCH_SIZE:
             return self._count()
         if is_number(self.weights):
-            mean = self.reduction == Reduction.MEAN
-            return self._count() * (self.weights if mean else float(self.weights != 0))
+            return self._count() if self.weights != 0 else 0
         return self._over_values()
 
     def _over_values(self) -> Array:
         """ΣW or count(W ≠ 0), counting each weight as often as it is broadcast to the values."""
-        xp, weights, size = self.xp, self.weights, _arrays.count(self.values)
-        repeats = 1
-        if size is None:
-            weights = _execution.run(_spread, xp, weights, self.values)
+        xp, weights = self.xp, self.weights
+        sizes = _arrays.count(self.values), _arrays.count(weights)
+        if None in sizes:
+            weights, repeats = _execution.run(_spread, xp, weights, self.values), 1
         else:
-            repeats = size // max(_arrays.count(weights), 1)
+            repeats = sizes[0] // max(sizes[1], 1)
         dtype = _arrays.accumulator(xp, weights)
         if self.reduction == Reduction.MEAN:
             return xp.sum(weights, dtype=dtype) * repeats
-        return xp.astype(xp.count_nonzero(weights) * repeats, dtype)
+        if dtype == xp.float64:
+            return xp.astype(xp.count_nonzero(weights) * repeats, dtype)
+        # Where there is no float64 there may be no int64 either, which count_nonzero gives.
+        present = xp.sum(xp.astype(weights != 0, xp.int32), dtype=xp.int32)
+        return xp.astype(present * repeats, dtype)
 
     def _count(self) -> Any:
         """The number of values, computed with them where the shape does not tell."""
