@@ -25,12 +25,19 @@ from sklearn.model_selection import train_test_split
 from tqdm import tqdm
 
 from xbce import sigmoid_cross_entropy
-from xbce._backends import BACKENDS
 from xbce.derivatives import value_and_grad
 
 Array = Any  # of the library chosen
 Parameters = tuple[Array, Array]  # weights [pixels, classes] and bias [classes]
 
+LIBRARIES = {  # what to import, and what to install for it
+    "numpy": ("numpy", "numpy"),
+    "torch": ("torch", "torch"),
+    "jax": ("jax.numpy", "jax"),
+    "dask": ("dask.array", "dask[array]"),
+    "cupy": ("cupy", "cupy-cuda13x"),
+    "array-api-strict": ("array_api_strict", "array-api-strict"),
+}
 LEARNING_RATE = 8.0  # large, since the mean over ten questions has small gradients
 TRUTH, MISTAKE, OTHER = "tab:blue", "tab:red", "lightgray"
 
@@ -128,19 +135,18 @@ def draw(losses: np.ndarray, images: np.ndarray, digits: np.ndarray, logits: np.
 
 def main() -> None:
     """Read the command line, train, report, draw."""
-    backends = {backend.name: backend for backend in BACKENDS}
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--backend", choices=backends, default="numpy")
+    parser.add_argument("--backend", choices=LIBRARIES, default="numpy")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float64")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--output", type=Path, default=Path("digits.png"))
     options = parser.parse_args()
-    backend = backends[options.backend]
+    backend, (module, package) = options.backend, LIBRARIES[options.backend]
     try:
-        xp = import_module(backend.namespaces[0])
+        xp = array_namespace(import_module(module).zeros(1))
     except ImportError:
-        sys.exit(f"{backend.name} is not installed: pip install {shlex.join(backend.requires)}")
-    if backend.name == "jax":
+        sys.exit(f"{backend} is not installed: pip install {shlex.quote(package)}")
+    if backend == "jax":
         import_module("jax").config.update("jax_enable_x64", options.dtype == "float64")
 
     images, digits = load_digits(return_X_y=True)
@@ -150,10 +156,10 @@ def main() -> None:
     images, held_images, labels, held_labels, _, held_digits = sets
 
     arrays = [xp.asarray(array) for array in (images, labels, held_images, held_labels)]
-    if backend.name == "dask":
+    if backend == "dask":
         arrays = [array.rechunk((450, -1)) for array in arrays]  # by rows, in three chunks
     data, held_out = arrays[:2], arrays[2:]
-    parameters, losses = train(backend.name, options.steps, data, held_out)
+    parameters, losses = train(backend, options.steps, data, held_out)
     logits = predict(parameters, held_out[0])
     logits = logits.get() if is_cupy_array(logits) else np.asarray(logits)
 
