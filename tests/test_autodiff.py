@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from exact import gradient_ulps, to_numpy, ulps
+from exact import gradient_ulps, ulps
 
 from xbce import sigmoid_cross_entropy, sigmoid_cross_entropy_with_logits
 from xbce.derivatives import value_and_grad
 from xbce.losses import Reduction, collect_losses, get_total_loss
+from xbce.testing import as_numpy
 
 POINTS = [0.0, -0.0, 1e-30, -1e-30, 1.0, -1.0, 50.0, -50.0, 1000.0, -1000.0, np.inf, -np.inf]
 
@@ -67,15 +68,15 @@ def library(xp):
 @pytest.mark.parametrize("label", [0.0, 1.0, 0.25])
 def test_first_and_second_order(xp, array, dtype, label):
     x, z = array(POINTS, dtype), array([label] * len(POINTS), dtype)
-    points, labels = to_numpy(x), to_numpy(z)
+    points, labels = as_numpy(x), as_numpy(z)
     e = np.exp(-np.abs(points))
     hessian = e / (1 + e) ** 2
     for way in WAYS[library(xp)]:
         first, second = way(z, x)
-        assert gradient_ulps(to_numpy(first), labels, points, dtype) <= 4, way
-        assert ulps(to_numpy(second), hessian, dtype) <= 6, way
+        assert gradient_ulps(first, labels, points) <= 4, way
+        assert ulps(second, hessian) <= 6, way
     by_formula = value_and_grad(z, x, reduction=Reduction.NONE)[1]
-    assert gradient_ulps(to_numpy(by_formula), labels, points, dtype) <= 4
+    assert gradient_ulps(by_formula, labels, points) <= 4
 
 
 def gradients(xp, function, *arrays):
@@ -100,9 +101,9 @@ def test_gradients_flow_to_logits_labels_weights_and_smoothing(xp, array, reduct
 
     actual = gradients(xp, reduced, x, z, w, smoothing)
     _, by_formula = value_and_grad(z, x, w, 0.1, reduction=reduction)
-    np.testing.assert_allclose(to_numpy(actual[0]), to_numpy(by_formula), rtol=1e-5)
+    np.testing.assert_allclose(as_numpy(actual[0]), as_numpy(by_formula), rtol=1e-5)
     # The others by central differences in float64, on NumPy.
-    wide = [to_numpy(array) for array in (x, z, w, smoothing)]
+    wide = [as_numpy(array) for array in (x, z, w, smoothing)]
     for number in (1, 2, 3):
         for index in np.ndindex(wide[number].shape):
             ends = []
@@ -111,14 +112,14 @@ def test_gradients_flow_to_logits_labels_weights_and_smoothing(xp, array, reduct
                 moved[number][index] += step
                 ends.append(reduced(*moved))
             slope = (ends[0] - ends[1]) / 2e-6
-            np.testing.assert_allclose(to_numpy(actual[number])[index], slope, rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(as_numpy(actual[number])[index], slope, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.needs("autodiff")
 def test_the_gradient_by_labels_is_minus_the_logit(xp, array):
     x, z = array([0.0, 1.0, -50.0, 1000.0]), array([1.0, 0.0, 0.25, 1.0])
     _, by_labels = gradients(xp, lambda x, z: xp.sum(loss(z, x)), x, z)
-    np.testing.assert_array_equal(to_numpy(by_labels), -to_numpy(x))
+    np.testing.assert_array_equal(as_numpy(by_labels), -as_numpy(x))
 
 
 @pytest.mark.needs("autodiff")
@@ -129,7 +130,7 @@ def test_zero_denominators_give_zero_gradients(xp, array, reduction):
         (actual,) = gradients(
             xp, lambda x, w=weights: sigmoid_cross_entropy(z, x, w, reduction=reduction), x
         )
-        np.testing.assert_array_equal(to_numpy(actual), np.zeros(3))
+        np.testing.assert_array_equal(as_numpy(actual), np.zeros(3))
 
 
 def test_checked_by_torch_itself():

@@ -5,7 +5,6 @@ import threading
 
 import numpy as np
 import pytest
-from exact import to_numpy
 
 from xbce import derivatives, losses
 from xbce.losses import (
@@ -16,6 +15,7 @@ from xbce.losses import (
     get_losses,
     get_total_loss,
 )
+from xbce.testing import as_numpy
 
 ONE = np.array([1.0])
 
@@ -36,8 +36,8 @@ def test_losses_gather_in_order_under_their_scope(array):
         assert [id(loss) for loss in get_losses("weighted_loss")] == [id(second)]
         total = get_total_loss()
     np.testing.assert_allclose(
-        to_numpy(total),
-        sum(to_numpy(loss) for loss in (first, second, third)),
+        as_numpy(total),
+        sum(as_numpy(loss) for loss in (first, second, third)),
         rtol=1e-6,
     )
     assert [id(loss) for loss in collection.get_losses("head")] == [id(first), id(third)]

@@ -50,6 +50,13 @@ def sigmoid_value_and_gradient(xp: Namespace, z: Array, x: Array) -> tuple[Array
     return _product(xp, slope, x) + xp.log1p(e), slope + sign * (e / (1 + e))
 
 
+def sigmoid_gradient_and_hessian(xp: Namespace, z: Array, x: Array) -> tuple[Array, Array]:
+    """σ(x) - z and σ(x)*σ(-x), the first and second derivative of the loss by x."""
+    slope, sign, e = _tangent(xp, z, x)
+    share = e / (1 + e)
+    return slope + sign * share, share / (1 + e)
+
+
 def smooth(xp: Namespace, z: Array, smoothing: Array, classes: int = 2) -> Array:
     """Labels mixed with the uniform distribution: z*(1 - L) + L/classes where L > 0."""
     if isinstance(smoothing, (int, float)):

@@ -4,11 +4,76 @@ from typing import Any
 
 from xbce import _formula
 from xbce._collection import GraphKeys
+from xbce._elementwise import elementwise
 from xbce._formula import Array
 from xbce._weighted import weighted_loss
 from xbce._weighting import Reduction
 
-__all__ = ["value_and_grad"]
+__all__ = ["gradient", "gradient_hessian", "value_and_grad"]
+
+
+def gradient(*, labels: Array, logits: Array, name: str | None = None) -> Array:
+    r"""Return the derivative of each loss by its logit.
+
+    Parameters
+    ----------
+    labels, logits : array
+        As for `xbce.nn.sigmoid_cross_entropy_with_logits`, with the same errors.
+    name : str, optional
+        Stands in error messages.
+
+    Returns
+    -------
+    array
+        :math:`\sigma(x) - z`, of the shape, dtype, namespace and device of `logits`.
+
+    Notes
+    -----
+    Computed as :math:`(s - z) \pm e/(1 + e)` with :math:`e = \exp(-|x|)`, :math:`s = 1` and the
+    minus sign where :math:`x \ge 0`: with a hard label nothing cancels, at any logit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xbce.derivatives import gradient
+    >>> gradient(labels=np.array([1.0, 1.0, 0.0]), logits=np.array([0.0, 40.0, np.inf]))
+    array([-5.00000000e-01, -4.24835426e-18,  1.00000000e+00])
+    """
+    return elementwise(_formula.sigmoid_gradient, labels, logits, name=name)
+
+
+def gradient_hessian(
+    *, labels: Array, logits: Array, name: str | None = None
+) -> tuple[Array, Array]:
+    r"""Return the first and second derivative of each loss by its logit.
+
+    Parameters
+    ----------
+    labels, logits : array
+        As for `xbce.nn.sigmoid_cross_entropy_with_logits`, with the same errors.
+    name : str, optional
+        Stands in error messages.
+
+    Returns
+    -------
+    gradient : array
+        :math:`\sigma(x) - z`, of the shape, dtype, namespace and device of `logits`.
+    hessian : array
+        :math:`\sigma(x) \sigma(-x) = e/(1 + e)^2`, with :math:`e = \exp(-|x|)`; of the same
+        kind. The losses are independent, so this is the diagonal of the Hessian matrix.
+
+    Notes
+    -----
+    Both come from one exponential, as gradient boosting wants them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xbce.derivatives import gradient_hessian
+    >>> gradient_hessian(labels=np.array([1.0, 0.0]), logits=np.array([0.0, 2.0]))
+    (array([-0.5       ,  0.88079708]), array([0.25      , 0.10499359]))
+    """
+    return elementwise(_formula.sigmoid_gradient_and_hessian, labels, logits, name=name, outputs=2)
 
 
 def value_and_grad(

@@ -1,6 +1,7 @@
 """Element-wise losses on logits, named and argued as in ``tf.nn``."""
 
-from xbce import _arrays, _execution, _formula
+from xbce import _formula
+from xbce._elementwise import elementwise
 from xbce._formula import Array
 
 __all__ = ["sigmoid_cross_entropy_with_logits"]
@@ -61,11 +62,4 @@ def sigmoid_cross_entropy_with_logits(
     >>> sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
     array([0.31326169, 1.31326169, 0.69314718, 0.        ])
     """
-    if labels is None or logits is None:
-        _arrays.fail(ValueError, "Both labels and logits must be provided.", name)
-    arrays = {"labels": labels, "logits": logits}
-    xp = _arrays.namespace(arrays, name)
-    with _execution.quiet():
-        z, x = _arrays.checked(xp, arrays, name=name)
-        loss = _execution.run(_formula.sigmoid_cross_entropy, xp, z, x)
-        return _arrays.cast(xp, loss, logits.dtype)
+    return elementwise(_formula.sigmoid_cross_entropy, labels, logits, name=name)

@@ -1,0 +1,229 @@
+"""The audit: any implementation of sigmoid cross entropy, held against the exact one."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from xbce import _arrays, _backends
+from xbce._formula import Array, Namespace
+from xbce.testing._oracle import as_numpy, exact_gradient, exact_loss, ulp_error
+from xbce.testing._report import Region, Report, Rule, Special
+
+Loss = Callable[[Array, Array], Array]
+
+SPECIAL_LOGITS = (0.0, -0.0, "subnormal", "-subnormal", np.inf, -np.inf, np.nan)
+SPECIAL_LABELS = (0.0, 1.0, 0.25)
+
+
+def audit(
+    loss_fn: Loss,
+    xp: Namespace,
+    dtypes: Sequence[str] = ("float32", "float64"),
+    *,
+    gradient_fn: Loss | None = None,
+    samples: int = 300,
+    name: str | None = None,
+) -> Report:
+    """Measure an implementation of sigmoid cross entropy against the exact one.
+
+    Parameters
+    ----------
+    loss_fn : callable
+        ``loss_fn(labels, logits) -> losses``, element by element.
+    xp : module
+        The array namespace of the arrays it takes: ``numpy``, ``torch``,
+        ``jax.numpy`` or another, wrapped by array-api-compat or not.
+    dtypes : sequence of str
+        Names of the floating dtypes to audit it in.
+    gradient_fn : callable, optional
+        ``gradient_fn(labels, logits)``, the derivative of each loss by its logit.
+        Where it is not given, PyTorch and JAX differentiate `loss_fn`, and other
+        libraries are audited without a gradient.
+    samples : int
+        Inputs a region: 300 take about a second a dtype.
+    name : str, optional
+        What to call it in the report.
+
+    Returns
+    -------
+    Report
+        Print it, ``check(max_ulp=4)`` it, or keep its ``to_dict()``.
+
+    Notes
+    -----
+    The regions cross the labels (hard; soft, with many very close to 0 and 1), the
+    side of 0 the logit is on (agreeing with the label or not), and its size: tiny
+    (below 1e-3), moderate (up to 8), large (to where exp(-|x|) underflows), and huge
+    (to the largest number). The gradient's error is measured in ulp of the
+    gradient with hard labels, and with soft ones, where it is a difference, of the sum
+    of its two terms (1 - z)*sigmoid(x) and z*sigmoid(-x).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xbce.testing import audit
+    >>> def naive(labels, logits):
+    ...     return np.maximum(logits, 0) - logits * labels + np.log1p(np.exp(-np.abs(logits)))
+    >>> with np.errstate(all="ignore"):
+    ...     report = audit(naive, np, ["float32"], samples=50)
+    >>> report.largest("loss") > 4
+    True
+    """
+    xp = _arrays.of(xp.asarray([0.0]))
+    report = Report(name or str(getattr(loss_fn, "__qualname__", loss_fn)))
+    gradient_fn = gradient_fn or _autodiff(loss_fn, xp)
+    for dtype in dtypes:
+        measure = _Measure(loss_fn, gradient_fn, xp, dtype)
+        report.regions.extend(measure.regions(samples))
+        report.specials.extend(measure.specials())
+        report.rules.extend(measure.rules())
+    return report
+
+
+class _Measure:
+    """One dtype of an audit."""
+
+    def __init__(self, loss_fn: Loss, gradient_fn: Loss | None, xp: Namespace, dtype: str) -> None:
+        self.functions = {"loss": loss_fn, "gradient": gradient_fn}
+        self.xp, self.name = xp, dtype
+        self.dtype = getattr(xp, dtype, None) or np.dtype(dtype)
+        info = xp.finfo(self.dtype)
+        self.eps, self.tiny = float(info.eps), float(info.smallest_normal)
+        self.largest = float(info.max)
+
+    def regions(self, samples: int) -> Iterator[Region]:
+        """Errors in ulp, region by region."""
+        for name, labels, logits in _regions(samples, self.eps, self.tiny, self.largest):
+            z, x = self._array(labels), self._array(logits)
+            labels, logits = as_numpy(z), as_numpy(x)  # rounded to the dtype
+            for quantity, function in self.functions.items():
+                if function is None:
+                    continue
+                actual = function(z, x)
+                if quantity == "loss":
+                    exact = exact_loss(labels=labels, logits=logits)
+                    errors = ulp_error(actual, exact)
+                else:
+                    exact = exact_gradient(labels=labels, logits=logits)
+                    errors = self._gradient_errors(actual, exact, labels, logits)
+                errors = errors.ravel()
+                worst = int(np.argmax(errors))
+                yield Region(
+                    self.name,
+                    quantity,
+                    name,
+                    float(errors[worst]),
+                    float(np.sort(errors)[int(0.99 * (errors.size - 1))]),
+                    (
+                        float(labels[worst]),
+                        float(logits[worst]),
+                        float(np.resize(as_numpy(actual), errors.shape)[worst]),
+                        float(as_numpy(exact)[worst]),
+                    ),
+                )
+
+    def _gradient_errors(self, actual: Array, exact: Any, labels: Any, logits: Any) -> np.ndarray:
+        """In ulp of what is subtracted in the gradient: with hard labels it is the gradient."""
+        probability = as_numpy(exact_gradient(labels=0 * labels, logits=logits))
+        complement = -as_numpy(exact_gradient(labels=0 * labels + 1, logits=logits))
+        terms = (1 - labels) * probability + labels * complement
+        return ulp_error(actual, exact, scale=terms)
+
+    def specials(self) -> Iterator[Special]:
+        """Zeros, subnormal numbers, infinities and NaN."""
+        pairs = [(z, self._number(x)) for x in SPECIAL_LOGITS for z in SPECIAL_LABELS]
+        labels, logits = (self._array(column) for column in zip(*pairs, strict=True))
+        for quantity, function in self.functions.items():
+            if function is None:
+                continue
+            actual = np.resize(as_numpy(function(labels, logits)), len(pairs))
+            for (z, x), value in zip(pairs, actual.tolist(), strict=True):
+                expected, right = self._expected(quantity, z, x, value)
+                yield Special(self.name, quantity, z, x, value, expected, right)
+
+    def _expected(self, quantity: str, z: float, x: float, value: float) -> tuple[str, bool]:
+        """What a special input should give, and whether `value` is that."""
+        if np.isnan(x):
+            return "nan", bool(np.isnan(value))
+        slope = float(x > 0) - z
+        if np.isinf(x):
+            if quantity == "gradient":
+                return f"{slope:g}", value == slope
+            if slope == 0:
+                return "0", value == 0
+            return "inf", bool(value >= self.largest * abs(slope))
+        wanted = np.log(2) if quantity == "loss" else 0.5 - z
+        return f"{wanted:.6g}", bool(abs(value - wanted) <= 2 * self.eps * abs(wanted))
+
+    def rules(self) -> Iterator[Rule]:
+        """Dtype and shape of the result, and inputs left as they were."""
+        function = self.functions["loss"]
+        assert function is not None
+        for shape in ((3,), (2, 3), (1, 2, 3), (), (0,)):
+            rng = np.random.default_rng(0)
+            labels, logits = rng.random(shape).round(), rng.normal(size=shape)
+            z, x = self._array(labels), self._array(logits)
+            before = as_numpy(z).copy(), as_numpy(x).copy()
+            broken = []
+            try:
+                result = function(z, x)
+                if tuple(result.shape) != shape:
+                    broken.append(f"the result has shape {tuple(result.shape)}")
+                if result.dtype != self.dtype:
+                    broken.append(f"the result has dtype {result.dtype}")
+                for was, now in zip(before, (z, x), strict=True):
+                    if not np.array_equal(was, as_numpy(now)):
+                        broken.append("an input was written to")
+            except Exception as error:  # whatever the implementation raises is its finding
+                broken.append(f"{type(error).__name__}: {str(error).splitlines()[:1]}")
+            yield Rule(self.name, f"arrays of shape {shape}", "; ".join(broken))
+
+    def _number(self, special: Any) -> float:
+        if special == "subnormal":
+            return self.tiny / 4
+        return -self.tiny / 4 if special == "-subnormal" else float(special)
+
+    def _array(self, values: Any) -> Array:
+        return self.xp.asarray(np.asarray(values, dtype=np.float64), dtype=self.dtype)
+
+
+def _regions(
+    samples: int, eps: float, tiny: float, largest: float
+) -> Iterator[tuple[str, Any, Any]]:
+    """Names, labels and logits of the regions, spread evenly over the exponents."""
+    rng = np.random.default_rng(0)
+    underflow = -np.log(tiny)
+    bounds = {
+        "tiny": (max(tiny, 1e-30), 1e-3),
+        "moderate": (1e-3, 8.0),
+        "large": (8.0, underflow),
+        "huge": (underflow, largest / 4),
+    }
+    for kind in ("hard", "soft"):
+        for side in ("agreeing", "disagreeing"):
+            for size, (low, high) in bounds.items():
+                logits = np.exp(rng.uniform(np.log(low), np.log(high), samples))
+                logits *= rng.choice([-1.0, 1.0], samples)
+                certain = (logits > 0) == (side == "agreeing")
+                doubt = 0.0 if kind == "hard" else np.exp2(rng.uniform(np.log2(eps), -1, samples))
+                labels = np.where(certain, 1 - doubt, doubt)
+                yield f"{kind} {side} labels, {size} logits", labels, logits
+
+
+def _autodiff(loss_fn: Loss, xp: Namespace) -> Loss | None:
+    """The derivative of each loss by its logit, where the library differentiates."""
+    library = _backends.of(xp.__name__).name
+    if library == "torch":
+        import torch
+
+        def by_torch(labels: Array, logits: Array) -> Array:
+            leaf = logits.clone().requires_grad_()
+            return torch.autograd.grad(loss_fn(labels, leaf).sum(), leaf)[0]
+
+        return by_torch
+    if library == "jax":
+        import jax
+
+        return jax.grad(lambda labels, logits: loss_fn(labels, logits).sum(), argnums=1)
+    return None
