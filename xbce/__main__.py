@@ -1,0 +1,187 @@
+"""``python -m xbce``: a report on the array libraries installed here.
+
+For each library: its version and devices, what it can do, the largest error of a
+quick audit in ulp, and the time of the loss and of loss with gradient beside the
+library's own function, where it has one. The exit code is 1 where a promise of
+accuracy is broken.
+"""
+
+import argparse
+import json
+import sys
+import warnings
+from collections.abc import Callable
+from importlib import import_module, metadata
+from importlib.util import find_spec
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from xbce import _arrays, derivatives, losses, nn
+from xbce._backends import BACKENDS, Backend
+from xbce.testing import audit
+
+SIZE = 1_000_000
+CAPABILITIES = ("autodiff", "lazy", "devices")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the report; return 1 where a promise is broken, else 0."""
+    parser = argparse.ArgumentParser(prog="python -m xbce", description=__doc__.partition("\n")[0])
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--samples", type=int, default=50, help="inputs a region of the audit")
+    parser.add_argument("--size", type=int, default=SIZE, help="elements of the timed arrays")
+    options = parser.parse_args(arguments)
+    installed = [backend for backend in BACKENDS if _is_installed(backend)]
+    steps = [(backend, step) for backend in installed for step in (_describe, _audit, _time)]
+    reports: dict[str, dict[str, Any]] = {backend.name: {} for backend in installed}
+    for number, (backend, step) in enumerate(steps):
+        _progress(number, len(steps), f"{backend.name}: {step.__name__.strip('_')}")
+        if "unusable" not in reports[backend.name]:
+            reports[backend.name] |= step(backend, options)
+    _progress(len(steps), len(steps), "")
+    missing = [backend.name for backend in BACKENDS if backend not in installed]
+    if options.json:
+        print(json.dumps({"libraries": reports, "not installed": missing}, indent=2))
+    else:
+        print(_table(reports, options.size))
+        print(f"\nnot installed: {', '.join(missing) or 'none'}")
+    return int(any(report.get("broken") for report in reports.values()))
+
+
+def _is_installed(backend: Backend) -> bool:
+    return find_spec(backend.namespaces[-1].partition(".")[0]) is not None
+
+
+def _describe(backend: Backend, options: argparse.Namespace) -> dict[str, Any]:
+    """Version, devices and capabilities."""
+    try:
+        xp = import_module(backend.namespaces[0])
+        xp.asarray([0.0])
+        with warnings.catch_warnings():  # PyTorch tries each device it ever had a name for
+            warnings.simplefilter("ignore")
+            found = xp.__array_namespace_info__().devices()
+        devices = [str(device) for device in found if device is not None]
+    except Exception as error:  # installed, but not to be used here: CuPy without a GPU
+        return {"unusable": f"{type(error).__name__}: {str(error).splitlines()[0]}"}
+    return {
+        "version": _version(backend),
+        "devices": devices,
+        "dtypes": [name for name in backend.dtypes if _dtype(xp, name) is not None],
+        "capabilities": [name for name in CAPABILITIES if getattr(backend, name)],
+    }
+
+
+def _version(backend: Backend) -> str:
+    """The version of the distribution that gives the module."""
+    module = backend.namespaces[-1].partition(".")[0]
+    names = metadata.packages_distributions().get(module, [module])
+    return metadata.version(names[0])
+
+
+def _dtype(xp: Any, name: str) -> Any:
+    """The dtype, or None where it is switched off: JAX without 64 bits."""
+    dtype = getattr(xp, name, None)
+    switched_off = name == "float64" and _arrays.accumulator(xp, xp.asarray([0.0])) != dtype
+    return None if switched_off else dtype
+
+
+def _audit(backend: Backend, options: argparse.Namespace) -> dict[str, Any]:
+    """The largest errors in ulp, and every promise that is broken."""
+    xp = import_module(backend.namespaces[0])
+    dtypes = [name for name in backend.dtypes if _dtype(xp, name) is not None]
+
+    def loss(labels: Any, logits: Any) -> Any:
+        return nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
+
+    def gradient(labels: Any, logits: Any) -> Any:
+        return derivatives.gradient(labels=labels, logits=logits)
+
+    largest, broken = {}, []
+    for dtype in dtypes:
+        report = audit(loss, xp, [dtype], gradient_fn=gradient, samples=options.samples)
+        largest[dtype] = {quantity: report.largest(quantity) for quantity in ("loss", "gradient")}
+        broken += report.failures(max_ulp=1 if dtype in ("float16", "bfloat16") else 4)
+    return {"largest ulp": largest, "broken": broken}
+
+
+def _time(backend: Backend, options: argparse.Namespace) -> dict[str, Any]:
+    """Milliseconds, as medians of runs in turn; float32."""
+    xp = import_module(backend.namespaces[0])
+    rng = np.random.default_rng(0)
+    x = xp.asarray(4 * rng.normal(size=options.size), dtype=xp.float32)
+    z = xp.asarray(rng.random(options.size).round(), dtype=xp.float32)
+    functions: dict[str, Callable[[], Any]] = {
+        "loss": lambda: nn.sigmoid_cross_entropy_with_logits(labels=z, logits=x),
+        "mean loss": lambda: losses.sigmoid_cross_entropy(z, x),
+        "value_and_grad": lambda: derivatives.value_and_grad(z, x),
+    }
+    own = _own_loss(backend.name, xp)
+    if own is not None:
+        functions["the library's own loss"] = lambda: own(z, x)
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(6):
+        for name, function in functions.items():
+            start = perf_counter()
+            _finish(function())
+            times[name].append(perf_counter() - start)
+    return {"milliseconds": {name: 1e3 * median(all_[1:]) for name, all_ in times.items()}}
+
+
+def _own_loss(name: str, xp: Any) -> Callable[[Any, Any], Any] | None:
+    """The library's own element-wise function of labels and logits."""
+    if name == "torch":
+        own = import_module("torch").nn.functional.binary_cross_entropy_with_logits
+        return lambda z, x: own(x, z, reduction="none")
+    if name == "jax" and find_spec("optax"):
+        own = import_module("jax").jit(import_module("optax").sigmoid_binary_cross_entropy)
+        return lambda z, x: own(x, z)
+    if name == "numpy" and find_spec("scipy"):
+        log_expit = import_module("scipy.special").log_expit
+        return lambda z, x: -z * log_expit(x) - (1 - z) * log_expit(-x)
+    return None
+
+
+def _finish(result: Any) -> None:
+    """Wait until the result is there."""
+    for array in result if isinstance(result, tuple) else (result,):
+        if hasattr(array, "compute"):
+            array.compute()
+        elif hasattr(array, "block_until_ready"):
+            array.block_until_ready()
+        elif hasattr(array, "is_cuda") and array.is_cuda:
+            import_module("torch").cuda.synchronize()
+        elif type(array).__module__.startswith("cupy"):
+            import_module("cupy").cuda.get_current_stream().synchronize()
+
+
+def _progress(done: int, steps: int, doing: str) -> None:
+    """A progress bar on the terminal, where there is one."""
+    if sys.stderr.isatty():
+        bar = "#" * (30 * done // steps)
+        end = "\n" if done == steps else ""
+        print(f"\r[{bar:30}] {done}/{steps} {doing:30}", end=end, file=sys.stderr, flush=True)
+
+
+def _table(reports: dict[str, dict[str, Any]], size: int) -> str:
+    lines = []
+    for name, report in reports.items():
+        if "unusable" in report:
+            lines += [f"{name}: installed, not usable here ({report['unusable']})", ""]
+            continue
+        lines.append(f"{name} {report['version']}  devices: {', '.join(report['devices'])}")
+        lines.append(f"  capabilities: {', '.join(report['capabilities']) or 'the standard'}")
+        for dtype, errors in report["largest ulp"].items():
+            figures = ", ".join(f"{what} {ulp:.2f}" for what, ulp in errors.items())
+            lines.append(f"  largest error in ulp, {dtype}: {figures}")
+        for what, milliseconds in report["milliseconds"].items():
+            lines.append(f"  {what}, {size:,} float32: {milliseconds:.2f} ms")
+        lines += [f"  BROKEN: {broken}" for broken in report["broken"]]
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
