@@ -100,7 +100,7 @@ def working_dtype(xp: Namespace, argument: str, array: Array, name: str | None =
     dtype = array.dtype
     if dtype == xp.float32 or dtype == xp.float64:
         return dtype
-    if _is_of(xp, dtype, ("real floating",)):
+    if is_of(xp, dtype, ("real floating",)):
         working = {16: xp.float32, 32: xp.float32, 64: xp.float64}.get(xp.finfo(dtype).bits)
         if working is not None:
             return working
@@ -112,7 +112,7 @@ def working_dtype(xp: Namespace, argument: str, array: Array, name: str | None =
     )
 
 
-def _is_of(xp: Namespace, dtype: DType, kinds: tuple[str, ...]) -> bool:
+def is_of(xp: Namespace, dtype: DType, kinds: tuple[str, ...]) -> bool:
     try:
         return bool(xp.isdtype(dtype, kinds))
     except TypeError:  # a dtype of another library, as NumPy arrays can hold
@@ -143,20 +143,28 @@ def accumulator(xp: Namespace, array: Array) -> DType:
 
 
 def checked(
-    xp: Namespace, arrays: dict[str, Array], *, any_float: bool = False, name: str | None = None
+    xp: Namespace,
+    arrays: dict[str, Array],
+    *,
+    any_float: bool = False,
+    axis: int | None = None,
+    name: str | None = None,
 ) -> tuple[Array, ...]:
     """Logits, and labels before them if any, in the dtype to compute in.
 
     Labels are cast to the logits' dtype first, where theirs is bool or integer,
-    or another floating one and `any_float` allows it.
+    or another floating one and `any_float` allows it. An `axis` of classes is moved to
+    the end.
     """
     *labels, (argument, logits) = arrays.items()
     dtype, working = logits.dtype, working_dtype(xp, argument, logits, name)
+    if axis is not None:
+        axis = _axis_of(argument, logits, axis, name)
     operands = [logits]
     for label_argument, array in labels:
         if array.dtype != dtype:
             kinds = ("bool", "integral", "real floating") if any_float else ("bool", "integral")
-            if not _is_of(xp, array.dtype, kinds) and _native(array.dtype) != _native(dtype):
+            if not is_of(xp, array.dtype, kinds) and _native(array.dtype) != _native(dtype):
                 fail(
                     TypeError,
                     f"`{label_argument}` must be of the dtype of `{argument}`, {dtype}, or of a "
@@ -167,7 +175,67 @@ def checked(
         same_shape({label_argument: array, argument: logits}, name)
         same_device(xp, {label_argument: array, argument: logits}, name)
         operands.insert(0, array)
+    if axis not in (None, -1):
+        operands = [xp.moveaxis(array, axis, -1) for array in operands]
     return tuple(cast(xp, array, working) for array in operands)
+
+
+def checked_sparse(
+    xp: Namespace, arrays: dict[str, Array], *, name: str | None = None
+) -> tuple[Array, Array]:
+    """Class numbers of an integer dtype, one fewer dimension than logits; and the logits."""
+    (label_argument, labels), (argument, logits) = arrays.items()
+    working = working_dtype(xp, argument, logits, name)
+    if not is_of(xp, labels.dtype, ("integral",)):
+        fail(
+            TypeError,
+            f"`{label_argument}` must be class numbers of an integer dtype; got {labels.dtype}.",
+            name,
+        )
+    _has_classes(argument, logits, name)
+    found, wanted = tuple(labels.shape), tuple(logits.shape)[:-1]
+    if not _match(found, wanted):
+        fail(
+            ValueError,
+            f"`{label_argument}` must have the shape of `{argument}` without its last dimension, "
+            f"the classes: {wanted}; got {found}.",
+            name,
+        )
+    same_device(xp, arrays, name)
+    return labels, cast(xp, logits, working)
+
+
+def _axis_of(argument: str, array: Array, axis: int, name: str | None) -> int:
+    """The axis counted from the end, negative; ValueError where the array has no such axis."""
+    _has_classes(argument, array, name)
+    rank = len(array.shape)
+    if not -rank <= axis < rank:
+        fail(ValueError, f"`axis` must be one of the {rank} of `{argument}`; got {axis}.", name)
+    return axis - rank if axis >= 0 else axis
+
+
+def _has_classes(argument: str, array: Array, name: str | None) -> None:
+    if len(array.shape) == 0:
+        fail(ValueError, f"`{argument}` must have a dimension of classes; got rank 0.", name)
+    if 0 in tuple(array.shape)[-1:]:
+        fail(
+            ValueError, f"`{argument}` must have a class at least; got {tuple(array.shape)}.", name
+        )
+
+
+def numbers(xp: Namespace, like: Array) -> Array:
+    """The numbers 0, 1, 2 and so on along the last axis of an array, on its device."""
+    return xp.arange(like.shape[-1], **_where_it_is(xp, like))
+
+
+def constant(xp: Namespace, value: Any, dtype: DType, like: Array) -> Array:
+    """A scalar as a rank-0 array, on the device of another."""
+    return xp.asarray(value, dtype=dtype, **_where_it_is(xp, like))
+
+
+def _where_it_is(xp: Namespace, array: Array) -> dict[str, Any]:
+    # Left to the library where devices need not be named: a traced or sharded array has none.
+    return {"device": array.device} if _backends.of(xp.__name__).devices else {}
 
 
 # --- shapes and devices -------------------------------------------------------
@@ -186,16 +254,20 @@ def count(array: Array) -> Any:
 def same_shape(arrays: dict[str, Array], name: str | None = None) -> None:
     """Raise ValueError unless the two arrays have one shape; unknown sizes match anything."""
     (first, a), (second, b) = ((argument, tuple(x.shape)) for argument, x in arrays.items())
-    if a == b or (
-        len(a) == len(b)
-        and all(m == n or unknown(m) or unknown(n) for m, n in zip(a, b, strict=True))
-    ):
+    if _match(a, b):
         return
     fail(
         ValueError,
         f"`{second}` and `{first}` must have the same shape; got {b} and {a}. "
         f"Nothing is broadcast: reshape one of them.",
         name,
+    )
+
+
+def _match(a: Shape, b: Shape) -> bool:
+    return a == b or (
+        len(a) == len(b)
+        and all(m == n or unknown(m) or unknown(n) for m, n in zip(a, b, strict=True))
     )
 
 
@@ -210,86 +282,3 @@ def same_device(xp: Namespace, arrays: dict[str, Array], name: str | None = None
     if any(device != devices[0] for device in devices[1:]):
         came = " and ".join(f"`{a}` on {d}" for a, d in zip(arrays, devices, strict=True))
         fail(ValueError, f"All arrays must be on one device; got {came}. Move one of them.", name)
-
-
-def scalar(
-    xp: Namespace, argument: str, value: Any, like: dict[str, Array], name: str | None
-) -> Any:
-    """A real scalar as a Python float, or as a rank-0 array that goes with the one in `like`."""
-    value = _number(argument, value, name)
-    if isinstance(value, float):
-        return value
-    if tuple(getattr(value, "shape", ())) != ():
-        fail(ValueError, f"`{argument}` must be a scalar; got shape {tuple(value.shape)}.", name)
-    return _companion(xp, argument, value, like, name)
-
-
-def weights_for(xp: Namespace, weights: Any, like: dict[str, Array], name: str | None) -> Any:
-    """Weights as a Python float, or as an array that goes with the one in `like`.
-
-    TensorFlow's rule: rank 0, or the rank of the values they weigh with every
-    dimension 1 or the values' own.
-    """
-    weights = _number("weights", weights, name)
-    if isinstance(weights, float):
-        return weights
-    (values,) = like.values()
-    weights = _companion(xp, "weights", weights, like, name)
-    if tuple(weights.shape) != ():
-        _check_weights_shape(tuple(weights.shape), tuple(values.shape), name)
-    return weights
-
-
-_NO_NUMBERS = (np.ma.MaskedArray, np.datetime64, np.timedelta64, np.void, np.character)
-
-
-def _number(argument: str, value: Any, name: str | None) -> Any:
-    """A Python float for a scalar of Python or NumPy, which suits any library; else the value."""
-    if value is None:
-        fail(ValueError, f"Argument `{argument}` must not be None; pass a number.", name)
-    if isinstance(value, (np.generic, np.ndarray)) and not isinstance(value, _NO_NUMBERS):
-        value = value.item() if value.ndim == 0 else value
-    if isinstance(value, complex):
-        fail(TypeError, f"`{argument}` must be real; got {value}.", name)
-    if not isinstance(value, (bool, int, float)):
-        return value
-    try:
-        return float(value)
-    except OverflowError:
-        fail(ValueError, f"`{argument}` must be a number that a float can hold.", name)
-
-
-def _companion(
-    xp: Namespace, argument: str, array: Array, like: dict[str, Array], name: str | None
-) -> Array:
-    """An array that goes with the one in `like`: of its library, device and dtype."""
-    ((_, values),) = like.items()
-    namespace(like | {argument: array}, name)
-    if not _is_of(xp, array.dtype, ("bool", "integral", "real floating")):
-        fail(TypeError, f"`{argument}` must be of a real dtype; got {array.dtype}. Cast it.", name)
-    same_device(xp, like | {argument: array}, name)
-    return cast(xp, array, values.dtype)
-
-
-def _check_weights_shape(shape: Shape, target: Shape, name: str | None) -> None:
-    problem = "weights can not be broadcast to values."
-    if len(shape) != len(target):
-        hint = ""
-        if len(shape) == 1 and len(target) == 2 and shape[0] == target[0]:
-            hint = " Pass weights[:, None] to weigh each row."
-        fail(
-            ValueError,
-            f"{problem} values.rank={len(target)}. weights.rank={len(shape)}. "
-            f"values.shape={target}. weights.shape={shape}. "
-            f"Pass a scalar, or weights of the values' rank.{hint}",
-            name,
-        )
-    if not all(
-        m == n or m == 1 or unknown(m) or unknown(n) for m, n in zip(shape, target, strict=True)
-    ):
-        fail(
-            ValueError,
-            f"{problem} values.shape={target}. weights.shape={shape}. "
-            f"Each dimension of weights must be 1 or the values' own.",
-            name,
-        )

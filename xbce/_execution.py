@@ -31,13 +31,17 @@ def quiet() -> AbstractContextManager[Any]:
     return nullcontext() if compiling() else np.errstate(all="ignore")
 
 
-def run(formula: Formula, xp: Namespace, *operands: Any, outputs: int = 1) -> Any:
+def run(
+    formula: Formula, xp: Namespace, *operands: Any, outputs: int = 1, classes: bool = False
+) -> Any:
     """``formula(xp, *operands)``, chunk by chunk where arrays come in chunks.
 
-    Operands are arrays that broadcast, and Python numbers.
+    Operands are Python numbers, and arrays that broadcast: against each other, or
+    with `classes` those of the highest rank, whose last axis is not part of the first
+    output, and the others against the rest of their axes.
     """
     if _backends.of(xp.__name__).name == "dask":
-        return _run_chunks(formula, xp, operands, outputs)
+        return _run_chunks(formula, xp, operands, outputs, classes)
     return formula(xp, *operands)
 
 
@@ -46,33 +50,55 @@ def run(formula: Formula, xp: Namespace, *operands: Any, outputs: int = 1) -> An
 # know when it builds the graph are compared when the chunk is there.
 
 
-def _run_chunks(formula: Formula, xp: Namespace, operands: tuple[Any, ...], outputs: int) -> Any:
+def _run_chunks(
+    formula: Formula, xp: Namespace, operands: tuple[Any, ...], outputs: int, classes: bool
+) -> Any:
     arrays = [operand for operand in operands if not is_number(operand)]
-    axes = tuple(range(-max(array.ndim for array in arrays), 0))
-    stretched: list[tuple[bool, ...]] = []
+    rank = max(array.ndim for array in arrays)
+    axes = tuple(range(rank))
+    loop = axes[:-1] if classes else axes
+    dimensions: list[dict[int, bool]] = []  # of each operand: its axes, and which are stretched
     pairs: list[Any] = []
     for operand in operands:
-        number = is_number(operand)
-        stretched.append(() if number else tuple(size == 1 for size in operand.shape))
-        pairs += [operand, None if number else axes[len(axes) - operand.ndim :]]
-    # Dask knows tasks of one result only: with more, a chunk is a tuple until it is taken apart.
-    like: Any = {"dtype": arrays[0].dtype, "meta": arrays[0]._meta}
+        if is_number(operand):
+            dimensions.append({})
+            pairs += [operand, None]
+            continue
+        if classes and operand.ndim == rank:
+            operand, own = operand.rechunk({rank - 1: -1}), axes
+        else:
+            own = loop[len(loop) - operand.ndim :]
+        dimensions.append({a: size == 1 for a, size in zip(own, operand.shape, strict=True)})
+        pairs += [operand, own]
     known = all(size == size for array in arrays for size in array.shape)
-    run_chunk = partial(_run_chunk, formula, stretched)
-    chunks = xp.blockwise(run_chunk, axes, *pairs, align_arrays=known, **like)
+    like = next(array for array in arrays if array.dtype.kind == "f")
+    options = {"align_arrays": known, "concatenate": True, "dtype": like.dtype, "meta": like._meta}
+    run_chunk = partial(_run_chunk, formula, dimensions)
     if outputs == 1:
-        return chunks
-    return tuple(xp.map_blocks(itemgetter(output), chunks, **like) for output in range(outputs))
+        return xp.blockwise(run_chunk, loop, *pairs, **options)
+    if classes:  # the outputs have different axes, which one task can not give
+        return tuple(
+            xp.blockwise(partial(_nth, run_chunk, n), shape, *pairs, **options)
+            for n, shape in enumerate((loop, axes))
+        )
+    # Dask knows tasks of one result only: with more, a chunk is a tuple until it is taken apart.
+    chunks = xp.blockwise(run_chunk, loop, *pairs, **options)
+    take = {"dtype": like.dtype, "meta": like._meta}
+    return tuple(xp.map_blocks(itemgetter(n), chunks, **take) for n in range(outputs))
 
 
-def _run_chunk(formula: Formula, stretched: list[tuple[bool, ...]], *operands: Any) -> Any:
+def _run_chunk(formula: Formula, dimensions: list[dict[int, bool]], *operands: Any) -> Any:
     sizes: dict[int, set[int]] = {}
-    for operand, stretches in zip(operands, stretched, strict=True):
-        for axis in range(-len(stretches), 0):
-            if not stretches[axis]:
-                sizes.setdefault(axis, set()).add(operand.shape[axis])
+    for operand, own in zip(operands, dimensions, strict=True):
+        for (axis, stretched), size in zip(own.items(), getattr(operand, "shape", ()), strict=True):
+            if not stretched:
+                sizes.setdefault(axis, set()).add(size)
     if any(len(found) > 1 for found in sizes.values()):
         shapes = ", ".join(str(getattr(operand, "shape", ())) for operand in operands)
         raise ValueError(f"Chunks that belong together must have the same shape; got {shapes}.")
     with quiet():
         return formula(_arrays.of(*operands), *operands)
+
+
+def _nth(function: Formula, n: int, *operands: Any) -> Any:
+    return function(*operands)[n]

@@ -2,21 +2,23 @@
 
 Every function here is pure and takes the namespace ``xp`` of its arrays first,
 so the same few lines run on every array library, inside every compiler, and in
-arbitrary precision. They use operators, ``astype``, ``exp``, ``log1p``,
+arbitrary precision. The sigmoid's use operators, ``astype``, ``exp``, ``log1p``,
 ``where`` and ``isinf`` only: what every fuser and tracer understands.
 
-Below, x is a logit, z its label, σ(x) = 1/(1 + exp(-x)) the probability that
-the logit stands for, and
+Below, x is a logit, z its label, q the weight of the positive class (1 if none is
+given), σ(x) = 1/(1 + exp(-x)) the probability that the logit stands for, and
 
     s = 1 where x >= 0, else 0          (a constant for autodiff)
     e = exp(x*(1 - 2s)) = exp(-|x|)     (never overflows)
+    c = (1 - z) + q*z
+    t = s*(1 - z) - (1 - s)*q*z         (s - z without q)
 
-The cross entropy of a Bernoulli variable, -z*log σ(x) - (1 - z)*log σ(-x), is
-then
+The cross entropy of a Bernoulli variable, -q*z*log σ(x) - (1 - z)*log σ(-x), and
+its derivatives by x are then
 
-    loss     = x*(s - z) + log1p(e)
-    gradient = (s - z) + (1 - 2s)*e/(1 + e)
-    hessian  = e/(1 + e)^2
+    loss     = x*t + c*log1p(e)
+    gradient = t + (1 - 2s)*c*e/(1 + e)
+    hessian  = c*e/(1 + e)^2
 
 For labels in [0, 1] both terms of the loss are non-negative, so nothing
 cancels. On either side of 0 the loss is the same analytic function, so autodiff
@@ -32,43 +34,53 @@ Array = Any
 Namespace = Any
 
 
-def sigmoid_cross_entropy(xp: Namespace, z: Array, x: Array) -> Array:
-    """-z*log σ(x) - (1 - z)*log σ(-x), element by element."""
-    slope, _, e = _tangent(xp, z, x)
-    return _product(xp, slope, x) + xp.log1p(e)
+# --- sigmoid ------------------------------------------------------------------
 
 
-def sigmoid_gradient(xp: Namespace, z: Array, x: Array) -> Array:
-    """σ(x) - z, the derivative of the loss by x."""
-    slope, sign, e = _tangent(xp, z, x)
-    return slope + sign * (e / (1 + e))
+def sigmoid_cross_entropy(xp: Namespace, z: Array, x: Array, q: Any = None) -> Array:
+    """-q*z*log σ(x) - (1 - z)*log σ(-x), element by element."""
+    slope, curve, _, e = _tangent(xp, z, x, q)
+    return _product(xp, slope, x) + _scaled(curve, xp.log1p(e))
 
 
-def sigmoid_value_and_gradient(xp: Namespace, z: Array, x: Array) -> tuple[Array, Array]:
-    """The loss and its derivative by x, from one exponential."""
-    slope, sign, e = _tangent(xp, z, x)
-    return _product(xp, slope, x) + xp.log1p(e), slope + sign * (e / (1 + e))
+def sigmoid_gradient(xp: Namespace, z: Array, x: Array, q: Any = None) -> Array:
+    """The derivative of the loss by x; σ(x) - z without q."""
+    slope, curve, sign, e = _tangent(xp, z, x, q)
+    return slope + sign * _scaled(curve, e / (1 + e))
 
 
-def sigmoid_gradient_and_hessian(xp: Namespace, z: Array, x: Array) -> tuple[Array, Array]:
-    """σ(x) - z and σ(x)*σ(-x), the first and second derivative of the loss by x."""
-    slope, sign, e = _tangent(xp, z, x)
-    share = e / (1 + e)
+def sigmoid_gradient_and_hessian(
+    xp: Namespace, z: Array, x: Array, q: Any = None
+) -> tuple[Array, Array]:
+    """The first and second derivative of the loss by x, from one exponential."""
+    slope, curve, sign, e = _tangent(xp, z, x, q)
+    share = _scaled(curve, e / (1 + e))
     return slope + sign * share, share / (1 + e)
 
 
-def smooth(xp: Namespace, z: Array, smoothing: Array, classes: int = 2) -> Array:
-    """Labels mixed with the uniform distribution: z*(1 - L) + L/classes where L > 0."""
-    if isinstance(smoothing, (int, float)):
-        return z * (1 - smoothing) + smoothing / classes if smoothing > 0 else z
-    return xp.where(smoothing > 0, z * (1 - smoothing) + smoothing / classes, z)
+def sigmoid_value_and_gradient(
+    xp: Namespace, z: Array, x: Array, q: Any = None
+) -> tuple[Array, Array]:
+    """The loss and its derivative by x, from one exponential."""
+    slope, curve, sign, e = _tangent(xp, z, x, q)
+    loss = _product(xp, slope, x) + _scaled(curve, xp.log1p(e))
+    return loss, slope + sign * _scaled(curve, e / (1 + e))
 
 
-def _tangent(xp: Namespace, z: Array, x: Array) -> tuple[Array, Array, Array]:
-    """s - z, the slope of the loss far from 0; 1 - 2s, the sign of -x; and e."""
+def _tangent(xp: Namespace, z: Array, x: Array, q: Any) -> tuple[Array, Any, Array, Array]:
+    """t, the slope far from 0; c, which scales the curve near 0; 1 - 2s, the sign of -x; e."""
     s = xp.astype(x >= 0, x.dtype)
     sign = 1 - 2 * s
-    return s - z, sign, xp.exp(x * sign)
+    e = xp.exp(x * sign)
+    if q is None:
+        return s - z, None, sign, e
+    positive, negative = q * z, 1 - z  # 1 + (q - 1)*z for c would cancel
+    return s * negative - (1 - s) * positive, negative + positive, sign, e
+
+
+def _scaled(curve: Any, y: Array) -> Array:
+    """c*y, without a pass over the array where there is no q and c is 1."""
+    return y if curve is None else curve * y
 
 
 def _product(xp: Namespace, slope: Array, x: Array) -> Array:
@@ -78,3 +90,117 @@ def _product(xp: Namespace, slope: Array, x: Array) -> Array:
     multiplies 0 by infinity either.
     """
     return slope * xp.where((slope == 0) & xp.isinf(x), slope, x)
+
+
+# --- focal --------------------------------------------------------------------
+# The loss times u^γ (and times α for positives, 1 - α for negatives), with u = 1 - p_t the
+# probability given to what is not the label (Lin et al. 2017, https://arxiv.org/abs/1708.02002;
+# soft labels mix both):
+#
+#     u  = z*σ(-x) + (1 - z)*σ(x) = (a*e + b)/(1 + e)    a, b = z, 1 - z where x >= 0, else 1 - z, z
+#     u' = (1 - 2z)*e/(1 + e)^2                          ρ = u'/u, finite even where u underflows
+#
+#     loss     = α u^γ l
+#     gradient = α u^γ (l' + γ ρ l)
+#     hessian  = α u^γ (l'' + 2γ ρ l' + γ ρ ((γ - 1) ρ + σ(-x) - σ(x)) l)
+
+
+def focal_loss(
+    xp: Namespace, z: Array, x: Array, q: Any = None, alpha: float | None = None, gamma: float = 2.0
+) -> Array:
+    """α u^γ times the sigmoid cross entropy."""
+    slope, curve, _, e = _tangent(xp, z, x, q)
+    loss = _product(xp, slope, x) + _scaled(curve, xp.log1p(e))
+    return _modulation(xp, z, x, e, alpha, gamma)[0] * loss
+
+
+def focal_gradient_and_hessian(
+    xp: Namespace, z: Array, x: Array, q: Any = None, alpha: float | None = None, gamma: float = 2.0
+) -> tuple[Array, Array]:
+    """The first and second derivative of the focal loss by x."""
+    slope, curve, sign, e = _tangent(xp, z, x, q)
+    loss = _product(xp, slope, x) + _scaled(curve, xp.log1p(e))
+    share = _scaled(curve, e / (1 + e))
+    first, second = slope + sign * share, share / (1 + e)
+    modulation, rate = _modulation(xp, z, x, e, alpha, gamma)
+    middle = sign * ((1 - e) / (1 + e))  # σ(-x) - σ(x)
+    pull = _product(xp, gamma * rate, loss)
+    gradient = modulation * (first + pull)
+    hessian = modulation * (
+        second + 2 * gamma * rate * first + pull * ((gamma - 1) * rate + middle)
+    )
+    return gradient, hessian
+
+
+def _modulation(
+    xp: Namespace, z: Array, x: Array, e: Array, alpha: float | None, gamma: float
+) -> tuple[Array, Array]:
+    """α u^γ and ρ = u'/u."""
+    s = xp.astype(x >= 0, x.dtype)
+    a, b = s * z + (1 - s) * (1 - z), s * (1 - z) + (1 - s) * z
+    u = (a * e + b) / (1 + e)
+    certain = b == 0
+    rate = (1 - 2 * z) * xp.where(certain, b + 1, e) / (xp.where(certain, a, a * e + b) * (1 + e))
+    # Below the normal numbers the loss is 0 to all its digits, and u^(γ - 1), which autodiff
+    # takes, is not finite: so u is put aside there.
+    lost = u < xp.finfo(x.dtype).smallest_normal
+    modulation = xp.where(lost, 0 * z if gamma else 0 * z + 1, xp.where(lost, b + 1, u) ** gamma)
+    if alpha is not None:
+        modulation = modulation * (alpha * z + (1 - alpha) * (1 - z))
+    return modulation, rate
+
+
+# --- softmax ------------------------------------------------------------------
+# Over the classes on the last axis, with m the logit of the argmax (gathered, so that autodiff is
+# right at ties), d = x - m, r its rounding error, and S the sum of exp(d + r) over the other
+# classes:
+#
+#     loss     = Σ_j z_j*(log1p(S) - d_j)
+#     gradient = (Σz)*p - z,  p = exp(d + r)/(1 + S), and for the argmax (Σz - z) - (Σz)*S/(1 + S)
+
+
+def softmax_cross_entropy(xp: Namespace, z: Array, x: Array, classes: Array) -> Array:
+    """-Σ_j z_j*log softmax(x)_j; a class of label 0 counts nothing, whatever its logit."""
+    _, d, _, rest = _powers(xp, x, classes)
+    return xp.sum(_product(xp, z, xp.log1p(rest) - d), axis=-1)
+
+
+def softmax_value_and_gradient(
+    xp: Namespace, z: Array, x: Array, classes: Array
+) -> tuple[Array, Array]:
+    """The loss and its derivative by each logit."""
+    top, d, powers, rest = _powers(xp, x, classes)
+    loss = xp.sum(_product(xp, z, xp.log1p(rest) - d), axis=-1)
+    total = xp.sum(z, axis=-1, keepdims=True)
+    others = xp.sum(xp.where(top, xp.zeros_like(z), z), axis=-1, keepdims=True)
+    of_top = others - total * (rest / (1 + rest))  # others = Σz - z without its rounding
+    return loss, xp.where(top, of_top, total * (powers / (1 + rest)) - z)
+
+
+def sparse_softmax_cross_entropy(xp: Namespace, labels: Array, x: Array, classes: Array) -> Array:
+    """-log softmax(x) at the label's class; NaN where the label is none of the classes."""
+    z = xp.astype(classes == xp.astype(labels, classes.dtype)[..., None], x.dtype)
+    return softmax_cross_entropy(xp, z, x, classes) / xp.sum(z, axis=-1)
+
+
+def _powers(xp: Namespace, x: Array, classes: Array) -> tuple[Array, Array, Array, Array]:
+    """Where the argmax is, d, exp(d + r), and S; `classes` are the numbers 0, 1, 2 and so on."""
+    top = classes == xp.argmax(x, axis=-1)[..., None]
+    zeros = xp.zeros_like(x)
+    m = xp.sum(xp.where(top, x, zeros), axis=-1, keepdims=True)
+    d = xp.where(top, zeros, x - m)
+    moved = d - x  # -m as d knows it: the two-sum of x and -m
+    error = (x - (d - moved)) + (-m - moved)
+    error = xp.where(top | xp.isinf(d), zeros, error)
+    powers = xp.exp(d) * (1 + error)
+    return top, d, powers, xp.sum(xp.where(top, zeros, powers), axis=-1, keepdims=True)
+
+
+# --- labels -------------------------------------------------------------------
+
+
+def smooth(xp: Namespace, z: Array, smoothing: Any, classes: int = 2) -> Array:
+    """Labels mixed with the uniform distribution: z*(1 - L) + L/classes where L > 0."""
+    if isinstance(smoothing, (int, float)):
+        return z * (1 - smoothing) + smoothing / classes if smoothing > 0 else z
+    return xp.where(smoothing > 0, z * (1 - smoothing) + smoothing / classes, z)

@@ -7,8 +7,9 @@ element-wise losses, weights, reduction, collection.
 from functools import partial
 from typing import Any
 
-from xbce import _arrays, _execution, _formula
+from xbce import _arrays, _execution, _formula, _operands
 from xbce._collection import gather
+from xbce._elementwise import with_classes
 from xbce._execution import Formula
 from xbce._formula import Array, Namespace
 from xbce._weighting import Reduction, Weighting
@@ -24,33 +25,71 @@ def weighted_loss(
     default_scope: str,
     loss_collection: str | None,
     reduction: Reduction | str,
+    pos_weight: Any = None,
+    where: Any = None,
+    classes: bool = False,
+    sparse: bool = False,
     gradient: bool = False,
 ) -> Any:
     """Evaluate `formula` on `arrays`, given by argument name: labels if any, then logits.
 
-    With `gradient`, the formula gives losses and gradient, and so does this.
+    With `classes` the losses are over the last axis, and with `sparse` the labels are
+    class numbers. With `gradient` the formula gives losses and gradient, and so does this.
     """
     for argument, array in arrays.items():
         if array is None:
             _arrays.fail(ValueError, f"Argument `{argument}` must not be None.", scope)
     xp = _arrays.namespace(arrays, scope)
+    argument, dtype = list(arrays)[-1], list(arrays.values())[-1].dtype
     with _execution.quiet():
-        operands = _arrays.checked(xp, arrays, any_float=True, name=scope)
-        argument, values = list(arrays)[-1], operands[-1]
-        like = {argument: values}
-        smoothing = _arrays.scalar(xp, "label_smoothing", label_smoothing, like, scope)
-        if not (_arrays.is_number(smoothing) and smoothing <= 0):
-            formula, operands = partial(_smoothed, formula), (*operands, smoothing)
-        weights = _arrays.weights_for(xp, weights, like, scope)
-        weighting = Weighting(xp, weights, _validated(reduction, scope), values)
-        dtype = arrays[argument].dtype
-        if gradient:
-            loss, by_logits = weighting.reduce_with_gradient(formula, *operands)
-            by_logits = _arrays.cast(xp, by_logits, dtype)
+        if sparse:
+            checked = _arrays.checked_sparse(xp, arrays, name=scope)
         else:
-            loss = weighting.reduce(formula, *operands)
+            axis = -1 if classes else None
+            checked = _arrays.checked(xp, arrays, any_float=True, axis=axis, name=scope)
+        logits = checked[-1]
+        values = logits[..., 0] if classes else logits
+        like = {argument: values}
+        operands: dict[str, Any] = {}
+        smoothing = _operands.scalar(xp, "label_smoothing", label_smoothing, like, scope)
+        if not (_arrays.is_number(smoothing) and smoothing <= 0):
+            operands["smoothing"] = smoothing
+        if pos_weight is not None:
+            operands["q"] = _operands.pos_weight_for(xp, pos_weight, {argument: logits}, scope)
+        weights, mask = _operands.weights_for(xp, weights, like, scope), None
+        if where is not None:
+            mask = operands["mask"] = _operands.mask_for(xp, where, like, scope)
+        weighting = Weighting(xp, weights, _validated(reduction, scope), values, mask)
+        terms = partial(_terms, formula, classes, tuple(operands))
+        evaluate = weighting.reduce_with_gradient if gradient else weighting.reduce
+        result = evaluate(terms, *operands.values(), *checked)
+        loss, *by_logits = result if gradient else (result,)
         loss = gather(_arrays.cast(xp, loss, dtype), loss_collection, scope or default_scope)
-    return (loss, by_logits) if gradient else loss
+        return (loss, _arrays.cast(xp, by_logits[0], dtype)) if gradient else loss
+
+
+def _terms(
+    formula: Formula, classes: bool, names: tuple[str, ...], xp: Namespace, *operands: Any
+) -> Any:
+    """The losses, with what is masked replaced first and labels smoothed."""
+    options = dict(zip(names, operands, strict=False))
+    arrays = list(operands[len(names) :])
+    mask, smoothing = options.pop("mask", None), options.pop("smoothing", None)
+    if mask is not None:
+        arrays = [_only(xp, mask, array) for array in arrays]
+    if smoothing is not None:
+        number = arrays[-1].shape[-1] if classes else 2
+        arrays[0] = _formula.smooth(xp, arrays[0], smoothing, number)
+    if classes:
+        return with_classes(formula, xp, *arrays, **options)
+    return formula(xp, *arrays, **options)
+
+
+def _only(xp: Namespace, mask: Array, array: Array) -> Array:
+    """The array, and 0 where the mask, which may lack the axis of classes, leaves it out."""
+    if 0 < mask.ndim < array.ndim:
+        mask = mask[..., None]
+    return xp.where(mask, array, xp.zeros_like(array))
 
 
 def _validated(reduction: Reduction | str, scope: str | None) -> Reduction:
@@ -59,7 +98,3 @@ def _validated(reduction: Reduction | str, scope: str | None) -> Reduction:
     except ValueError as error:
         _arrays.fail(ValueError, str(error), scope)
     return Reduction(reduction)
-
-
-def _smoothed(formula: Formula, xp: Namespace, z: Array, x: Array, smoothing: Any) -> Any:
-    return formula(xp, _formula.smooth(xp, z, smoothing), x)

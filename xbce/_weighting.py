@@ -69,72 +69,86 @@ class Reduction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Weighting:
-    """Checked weights, a Python float or an array, that reduce losses of the shape of `values`."""
+    """Checked weights, a Python float or an array, that reduce losses of the shape of `values`.
+
+    Where there is a `mask`, of the shape of weights, what it leaves out has weight 0
+    and does not count.
+    """
 
     xp: Namespace
     weights: Any
     reduction: Reduction
     values: Array
+    mask: Array | None = None
 
     def reduce(self, formula: Formula, *operands: Any) -> Array:
         """The losses ``formula(xp, *operands)``, weighted and reduced."""
-        weights, _ = self._split()
-        losses = _execution.run(partial(_weighted, formula), self.xp, *operands, weights)
-        return self._reduced(losses, self._denominator())
+        weights, scale = self._split()
+        losses = self._run(formula, 1, weights, *operands)
+        return self._reduced(losses, scale, self._denominator(weights))
 
     def reduce_with_gradient(self, formula: Formula, *operands: Any) -> tuple[Array, Array]:
         """The same for ``losses, gradient = formula(xp, *operands)``, and the result's gradient."""
         weights, scale = self._split()
-        denominator = self._denominator()
+        denominator = self._denominator(weights)
         factor = weights * scale * self._share(denominator)
         if not is_number(factor):
             factor = _arrays.cast(self.xp, factor, self.values.dtype)
-        losses, gradient = _execution.run(
-            partial(_weighted_pair, formula), self.xp, *operands, weights, factor, outputs=2
-        )
-        return self._reduced(losses, denominator), gradient
+        losses, gradient = self._run(formula, 2, weights, factor, *operands)
+        return self._reduced(losses, scale, denominator), gradient
+
+    def _run(self, formula: Formula, outputs: int, *operands: Any) -> Any:
+        weighted = partial(_weighted, formula, outputs)
+        classes = len(operands[-1].shape) > len(self.values.shape)
+        return _execution.run(weighted, self.xp, *operands, outputs=outputs, classes=classes)
 
     def _split(self) -> tuple[Any, Any]:
         """Weights of the elements, and a scale of their sum, where a constant weight goes."""
         weights = self.weights
+        if self.mask is not None:
+            if is_number(weights):
+                dtype = self.values.dtype
+                weights = _arrays.constant(self.xp, weights, dtype, self.values)
+            return _execution.run(_masked, self.xp, weights, self.mask), 1.0
         if not is_number(weights) or self.reduction == Reduction.NONE:
             return weights, 1.0
         if self.reduction == Reduction.MEAN and weights != 0:
             return 1.0, weights / weights  # 1, and NaN where the sum of the weights is not finite
         return 1.0, weights
 
-    def _reduced(self, losses: Array, denominator: Any) -> Array:
+    def _reduced(self, losses: Array, scale: Any, denominator: Any) -> Array:
         if self.reduction == Reduction.NONE:
             return losses
         total = self.xp.sum(losses, dtype=_arrays.accumulator(self.xp, losses))
-        return self._quotient(_times(total, self._split()[1]), denominator)
+        return self._quotient(_times(total, scale), denominator)
 
-    def _denominator(self) -> Any:
+    def _denominator(self, weights: Any) -> Any:
         """What the sum is divided by, a Python number where the shapes tell it."""
         if self.reduction in (Reduction.NONE, Reduction.SUM):
             return 1
         if self.reduction == Reduction.SUM_OVER_BATCH_SIZE:
-            return self._count()
-        if is_number(self.weights):
+            if self.mask is None:
+                return self._count()
+            return self._over_values(_arrays.cast(self.xp, self.mask, self.values.dtype))
+        if is_number(weights):
             return self._count() if self.weights != 0 else 0
-        return self._over_values()
+        return self._over_values(weights, self.reduction != Reduction.MEAN)
 
-    def _over_values(self) -> Array:
-        """ΣW or count(W ≠ 0), counting each weight as often as it is broadcast to the values."""
-        xp, weights = self.xp, self.weights
-        sizes = _arrays.count(self.values), _arrays.count(weights)
+    def _over_values(self, weights: Array, present: bool = True) -> Array:
+        """count(W ≠ 0), or ΣW, each weight as often as it is broadcast to the values."""
+        xp, sizes = self.xp, (_arrays.count(self.values), _arrays.count(weights))
         if None in sizes:
             weights, repeats = _execution.run(_spread, xp, weights, self.values), 1
         else:
             repeats = sizes[0] // max(sizes[1], 1)
         dtype = _arrays.accumulator(xp, weights)
-        if self.reduction == Reduction.MEAN:
+        if not present:
             return xp.sum(weights, dtype=dtype) * repeats
         if dtype == xp.float64:
             return xp.astype(xp.count_nonzero(weights) * repeats, dtype)
         # Where there is no float64 there may be no int64 either, which count_nonzero gives.
-        present = xp.sum(xp.astype(weights != 0, xp.int32), dtype=xp.int32)
-        return xp.astype(present * repeats, dtype)
+        counted = xp.sum(xp.astype(weights != 0, xp.int32), dtype=xp.int32)
+        return xp.astype(counted * repeats, dtype)
 
     def _count(self) -> Any:
         """The number of values, computed with them where the shape does not tell."""
@@ -162,14 +176,21 @@ class Weighting:
         return self._quotient(self.xp.ones_like(denominator), denominator)
 
 
-def _weighted(formula: Formula, xp: Namespace, *operands: Any) -> Array:
-    return _times(formula(xp, *operands[:-1]), operands[-1])
-
-
-def _weighted_pair(formula: Formula, xp: Namespace, *operands: Any) -> tuple[Array, Array]:
-    *operands_, weights, factor = operands
-    losses, gradient = formula(xp, *operands_)
+def _weighted(formula: Formula, outputs: int, xp: Namespace, *operands: Any) -> Any:
+    """What `formula` gives, times as many factors as it has `outputs`."""
+    factors, operands = operands[:outputs], operands[outputs:]
+    results = formula(xp, *operands)
+    if outputs == 1:
+        return _times(results, *factors)
+    losses, gradient = results
+    weights, factor = factors
+    if not is_number(factor) and 0 < factor.ndim < gradient.ndim:
+        factor = factor[..., None]
     return _times(losses, weights), _times(gradient, factor)
+
+
+def _masked(xp: Namespace, weights: Array, mask: Array) -> Array:
+    return xp.where(mask, weights, xp.zeros_like(weights))
 
 
 def _times(array: Array, factor: Any) -> Array:

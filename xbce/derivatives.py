@@ -1,36 +1,47 @@
 """Closed-form derivatives by the logits, for arrays without autodiff."""
 
+from functools import partial
 from typing import Any
 
-from xbce import _formula
+from xbce import _formula, _operands
 from xbce._collection import GraphKeys
-from xbce._elementwise import elementwise
+from xbce._elementwise import sigmoid_family
 from xbce._formula import Array
 from xbce._weighted import weighted_loss
 from xbce._weighting import Reduction
 
-__all__ = ["gradient", "gradient_hessian", "value_and_grad"]
+__all__ = ["gradient", "gradient_hessian", "softmax_value_and_grad", "value_and_grad"]
 
 
-def gradient(*, labels: Array, logits: Array, name: str | None = None) -> Array:
+def gradient(
+    *,
+    labels: Array,
+    logits: Array,
+    pos_weight: Any = None,
+    alpha: float | None = None,
+    gamma: float = 0.0,
+) -> Array:
     r"""Return the derivative of each loss by its logit.
 
     Parameters
     ----------
     labels, logits : array
         As for `xbce.nn.sigmoid_cross_entropy_with_logits`, with the same errors.
-    name : str, optional
-        Stands in error messages.
+    pos_weight : float or array, optional
+        As for `xbce.nn.weighted_cross_entropy_with_logits`.
+    alpha, gamma : float, optional
+        As for `xbce.nn.sigmoid_focal_loss`; the defaults are the plain loss.
 
     Returns
     -------
     array
-        :math:`\sigma(x) - z`, of the shape, dtype, namespace and device of `logits`.
+        Of the shape, dtype, namespace and device of `logits`.
 
     Notes
     -----
-    Computed as :math:`(s - z) \pm e/(1 + e)` with :math:`e = \exp(-|x|)`, :math:`s = 1` and the
-    minus sign where :math:`x \ge 0`: with a hard label nothing cancels, at any logit.
+    For the plain loss, :math:`\sigma(x) - z = (s - z) \pm e/(1 + e)` with
+    :math:`e = \exp(-|x|)`, :math:`s = 1` and the minus sign where :math:`x \ge 0`: with a hard
+    label nothing cancels, at any logit. The others stand in ``xbce/_formula.py``.
 
     Examples
     --------
@@ -39,32 +50,42 @@ def gradient(*, labels: Array, logits: Array, name: str | None = None) -> Array:
     >>> gradient(labels=np.array([1.0, 1.0, 0.0]), logits=np.array([0.0, 40.0, np.inf]))
     array([-5.00000000e-01, -4.24835426e-18,  1.00000000e+00])
     """
-    return elementwise(_formula.sigmoid_gradient, labels, logits, name=name)
+    if alpha is None and gamma == 0:
+        formula = _formula.sigmoid_gradient
+        return sigmoid_family(formula, labels, logits, pos_weight=pos_weight)
+    both = gradient_hessian(
+        labels=labels, logits=logits, pos_weight=pos_weight, alpha=alpha, gamma=gamma
+    )
+    return both[0]
 
 
 def gradient_hessian(
-    *, labels: Array, logits: Array, name: str | None = None
+    *,
+    labels: Array,
+    logits: Array,
+    pos_weight: Any = None,
+    alpha: float | None = None,
+    gamma: float = 0.0,
 ) -> tuple[Array, Array]:
     r"""Return the first and second derivative of each loss by its logit.
 
     Parameters
     ----------
-    labels, logits : array
-        As for `xbce.nn.sigmoid_cross_entropy_with_logits`, with the same errors.
-    name : str, optional
-        Stands in error messages.
+    labels, logits, pos_weight, alpha, gamma
+        As for `gradient`.
 
     Returns
     -------
     gradient : array
-        :math:`\sigma(x) - z`, of the shape, dtype, namespace and device of `logits`.
+        Of the shape, dtype, namespace and device of `logits`.
     hessian : array
-        :math:`\sigma(x) \sigma(-x) = e/(1 + e)^2`, with :math:`e = \exp(-|x|)`; of the same
-        kind. The losses are independent, so this is the diagonal of the Hessian matrix.
+        Of the same kind. The losses are independent, so this is the diagonal of the
+        Hessian matrix.
 
     Notes
     -----
-    Both come from one exponential, as gradient boosting wants them.
+    For the plain loss the second is :math:`\sigma(x) \sigma(-x) = e/(1 + e)^2`, with
+    :math:`e = \exp(-|x|)`. Both come from one exponential, as gradient boosting wants them.
 
     Examples
     --------
@@ -73,7 +94,11 @@ def gradient_hessian(
     >>> gradient_hessian(labels=np.array([1.0, 0.0]), logits=np.array([0.0, 2.0]))
     (array([-0.5       ,  0.88079708]), array([0.25      , 0.10499359]))
     """
-    return elementwise(_formula.sigmoid_gradient_and_hessian, labels, logits, name=name, outputs=2)
+    formula: Any = _formula.sigmoid_gradient_and_hessian
+    if alpha is not None or gamma != 0:
+        options = _operands.focal(alpha, gamma)
+        formula = partial(_formula.focal_gradient_and_hessian, **options)
+    return sigmoid_family(formula, labels, logits, pos_weight=pos_weight, outputs=2)
 
 
 def value_and_grad(
@@ -84,6 +109,9 @@ def value_and_grad(
     scope: str | None = None,
     loss_collection: str | None = GraphKeys.LOSSES,
     reduction: Reduction | str = Reduction.SUM_BY_NONZERO_WEIGHTS,
+    *,
+    pos_weight: Any = None,
+    where: Any = None,
 ) -> tuple[Array, Array]:
     r"""Return `xbce.losses.sigmoid_cross_entropy` and its gradient by the logits.
 
@@ -93,6 +121,8 @@ def value_and_grad(
     Parameters
     ----------
     multi_class_labels, logits, weights, label_smoothing, scope, loss_collection, reduction
+        As for `xbce.losses.sigmoid_cross_entropy`.
+    pos_weight, where
         As for `xbce.losses.sigmoid_cross_entropy`.
 
     Returns
@@ -129,5 +159,67 @@ def value_and_grad(
         default_scope="sigmoid_cross_entropy_loss",
         loss_collection=loss_collection,
         reduction=reduction,
+        pos_weight=pos_weight,
+        where=where,
+        gradient=True,
+    )
+
+
+def softmax_value_and_grad(
+    onehot_labels: Array,
+    logits: Array,
+    weights: Any = 1.0,
+    label_smoothing: Any = 0,
+    scope: str | None = None,
+    loss_collection: str | None = GraphKeys.LOSSES,
+    reduction: Reduction | str = Reduction.SUM_BY_NONZERO_WEIGHTS,
+    *,
+    where: Any = None,
+) -> tuple[Array, Array]:
+    r"""Return `xbce.losses.softmax_cross_entropy` and its gradient by the logits.
+
+    Takes the arguments of that function, with the same errors.
+
+    Parameters
+    ----------
+    onehot_labels, logits, weights, label_smoothing, scope, loss_collection, reduction, where
+        As for `xbce.losses.softmax_cross_entropy`.
+
+    Returns
+    -------
+    loss : array
+        As from `xbce.losses.softmax_cross_entropy`.
+    gradient : array
+        The derivative of `loss` by each logit, of the shape and dtype of `logits`.
+
+    Notes
+    -----
+    With smoothed labels :math:`z`, weights :math:`W` and :math:`D` the denominator of the
+    reduction,
+
+    .. math:: \frac{\partial L}{\partial x_k} =
+        \frac{W}{D} \Bigl(\mathrm{softmax}(x)_k \sum_j z_j - z_k\Bigr)
+
+    which for the largest logit is computed from the others, so that it keeps its digits
+    where its probability is close to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xbce.derivatives import softmax_value_and_grad
+    >>> softmax_value_and_grad(np.array([[1, 0]]), np.array([[40.0, 0.0]]))[1]
+    array([[-4.24835426e-18,  4.24835426e-18]])
+    """
+    return weighted_loss(
+        _formula.softmax_value_and_gradient,
+        {"onehot_labels": onehot_labels, "logits": logits},
+        weights=weights,
+        label_smoothing=label_smoothing,
+        scope=scope,
+        default_scope="softmax_cross_entropy_loss",
+        loss_collection=loss_collection,
+        reduction=reduction,
+        where=where,
+        classes=True,
         gradient=True,
     )

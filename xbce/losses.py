@@ -25,6 +25,8 @@ __all__ = [
     "get_losses",
     "get_total_loss",
     "sigmoid_cross_entropy",
+    "softmax_cross_entropy",
+    "sparse_softmax_cross_entropy",
 ]
 
 
@@ -36,6 +38,9 @@ def sigmoid_cross_entropy(
     scope: str | None = None,
     loss_collection: str | None = GraphKeys.LOSSES,
     reduction: Reduction | str = Reduction.SUM_BY_NONZERO_WEIGHTS,
+    *,
+    pos_weight: Any = None,
+    where: Any = None,
 ) -> Array:
     r"""Sigmoid cross entropy, weighted and reduced.
 
@@ -61,6 +66,13 @@ def sigmoid_cross_entropy(
         `collect_losses`; None adds nothing.
     reduction : Reduction or str
         How the weighted losses become one number; see `Reduction`.
+    pos_weight : float or array, optional
+        The coefficient of the positive part, as for
+        `xbce.nn.weighted_cross_entropy_with_logits`.
+    where : array of bool, optional
+        A mask, with a shape that weights may have. What it leaves out is as if it were
+        not there, in the result, in the denominator and in every gradient, whatever its
+        logits, labels and weights hold, NaN too; with ``Reduction.NONE`` it is 0.
 
     Returns
     -------
@@ -106,7 +118,149 @@ def sigmoid_cross_entropy(
         default_scope="sigmoid_cross_entropy_loss",
         loss_collection=loss_collection,
         reduction=reduction,
+        pos_weight=pos_weight,
+        where=where,
     )
+
+
+def softmax_cross_entropy(
+    onehot_labels: Array,
+    logits: Array,
+    weights: Any = 1.0,
+    label_smoothing: Any = 0,
+    scope: str | None = None,
+    loss_collection: str | None = GraphKeys.LOSSES,
+    reduction: Reduction | str = Reduction.SUM_BY_NONZERO_WEIGHTS,
+    *,
+    where: Any = None,
+) -> Array:
+    r"""Softmax cross entropy, weighted and reduced.
+
+    Parameters
+    ----------
+    onehot_labels : array
+        Probabilities of the classes on the last axis, of the shape of `logits` and of
+        any real dtype; cast to that of `logits`.
+    logits : array
+        Real numbers, ``[batch, classes]`` or of any rank from 1, of dtype float16,
+        bfloat16, float32 or float64.
+    weights : float or array
+        Coefficients of the losses, whose shape is that of `logits` without the last
+        axis: a scalar, or an array of their rank whose every dimension is 1 or theirs.
+    label_smoothing : float or array of rank 0
+        Where it is greater than 0, labels are moved towards equal probabilities:
+        ``labels*(1 - label_smoothing) + label_smoothing/classes``.
+    scope, loss_collection, reduction
+        As for `sigmoid_cross_entropy`.
+    where : array of bool, optional
+        A mask, with a shape that weights may have; as for `sigmoid_cross_entropy`.
+
+    Returns
+    -------
+    array
+        Of rank 0, or of the shape of the losses with ``Reduction.NONE``; of the dtype,
+        namespace and device of `logits`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `sigmoid_cross_entropy`.
+
+    Notes
+    -----
+    The element-wise losses are those of `xbce.nn.softmax_cross_entropy_with_logits`. Name and
+    meaning are those of `tf.compat.v1.losses.softmax_cross_entropy
+    <https://www.tensorflow.org/api_docs/python/tf/compat/v1/losses/softmax_cross_entropy>`__.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xbce.losses import softmax_cross_entropy
+    >>> float(softmax_cross_entropy(np.array([[1, 0, 0]]), np.zeros((1, 3))).round(6))
+    1.098612
+    """
+    return weighted_loss(
+        _formula.softmax_cross_entropy,
+        {"onehot_labels": onehot_labels, "logits": logits},
+        weights=weights,
+        label_smoothing=label_smoothing,
+        scope=scope,
+        default_scope="softmax_cross_entropy_loss",
+        loss_collection=loss_collection,
+        reduction=reduction,
+        where=where,
+        classes=True,
+    )
+
+
+def sparse_softmax_cross_entropy(
+    labels: Array,
+    logits: Array,
+    weights: Any = 1.0,
+    scope: str | None = None,
+    loss_collection: str | None = GraphKeys.LOSSES,
+    reduction: Reduction | str = Reduction.SUM_BY_NONZERO_WEIGHTS,
+    *,
+    where: Any = None,
+) -> Array:
+    """Softmax cross entropy with the number of the right class, weighted and reduced.
+
+    Parameters
+    ----------
+    labels : array
+        Class numbers of any integer dtype, of the shape of `logits` without its last
+        axis, or with 1 in its place. One that is no class gives NaN.
+    logits : array
+        Real numbers, ``[batch, classes]`` or of any rank from 1.
+    weights, where : float or array
+        As for `softmax_cross_entropy`; of the losses' shape, or with a last dimension of
+        1 more.
+    scope, loss_collection, reduction
+        As for `sigmoid_cross_entropy`.
+
+    Returns
+    -------
+    array
+        Of rank 0, or of the shape of the losses with ``Reduction.NONE``; of the dtype,
+        namespace and device of `logits`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `sigmoid_cross_entropy`.
+
+    Notes
+    -----
+    Name and meaning are those of `tf.compat.v1.losses.sparse_softmax_cross_entropy
+    <https://www.tensorflow.org/api_docs/python/tf/compat/v1/losses/sparse_softmax_cross_entropy>`__.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xbce.losses import sparse_softmax_cross_entropy
+    >>> float(sparse_softmax_cross_entropy(np.array([0, 2]), np.zeros((2, 3))).round(6))
+    1.098612
+    """
+    rank = len(getattr(logits, "shape", ())) - 1
+    labels, weights, where = (_squeezed(array, rank) for array in (labels, weights, where))
+    return weighted_loss(
+        _formula.sparse_softmax_cross_entropy,
+        {"labels": labels, "logits": logits},
+        weights=weights,
+        scope=scope,
+        default_scope="sparse_softmax_cross_entropy_loss",
+        loss_collection=loss_collection,
+        reduction=reduction,
+        where=where,
+        classes=True,
+        sparse=True,
+    )
+
+
+def _squeezed(array: Any, rank: int) -> Any:
+    """The array without a last dimension of 1 that it has beyond `rank`, as TensorFlow does."""
+    shape = tuple(getattr(array, "shape", ()))
+    return array[..., 0] if len(shape) == rank + 1 and shape[-1:] == (1,) else array
 
 
 def compute_weighted_loss(
@@ -115,6 +269,8 @@ def compute_weighted_loss(
     scope: str | None = None,
     loss_collection: str | None = GraphKeys.LOSSES,
     reduction: Reduction | str = Reduction.SUM_BY_NONZERO_WEIGHTS,
+    *,
+    where: Any = None,
 ) -> Array:
     """Weigh and reduce element-wise losses of your own.
 
@@ -133,6 +289,8 @@ def compute_weighted_loss(
         `collect_losses`; None adds nothing.
     reduction : Reduction or str
         How the weighted losses become one number; see `Reduction`.
+    where : array of bool, optional
+        A mask, with a shape that weights may have; as for `sigmoid_cross_entropy`.
 
     Returns
     -------
@@ -171,6 +329,7 @@ def compute_weighted_loss(
         default_scope="weighted_loss",
         loss_collection=loss_collection,
         reduction=reduction,
+        where=where,
     )
 
 

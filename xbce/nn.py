@@ -1,10 +1,19 @@
 """Element-wise losses on logits, named and argued as in ``tf.nn``."""
 
-from xbce import _formula
-from xbce._elementwise import elementwise
+from functools import partial
+from typing import Any
+
+from xbce import _arrays, _formula, _operands
+from xbce._elementwise import sigmoid_family, softmax_family
 from xbce._formula import Array
 
-__all__ = ["sigmoid_cross_entropy_with_logits"]
+__all__ = [
+    "sigmoid_cross_entropy_with_logits",
+    "sigmoid_focal_loss",
+    "softmax_cross_entropy_with_logits",
+    "sparse_softmax_cross_entropy_with_logits",
+    "weighted_cross_entropy_with_logits",
+]
 
 
 def sigmoid_cross_entropy_with_logits(
@@ -62,4 +71,213 @@ def sigmoid_cross_entropy_with_logits(
     >>> sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
     array([0.31326169, 1.31326169, 0.69314718, 0.        ])
     """
-    return elementwise(_formula.sigmoid_cross_entropy, labels, logits, name=name)
+    return sigmoid_family(_formula.sigmoid_cross_entropy, labels, logits, name=name)
+
+
+def weighted_cross_entropy_with_logits(
+    *, labels: Array, logits: Array, pos_weight: Any, name: str | None = None
+) -> Array:
+    r"""Sigmoid cross entropy with the positive class weighted.
+
+    A `pos_weight` above 1 makes missed positives dearer, and so raises the recall;
+    one below 1 raises the precision.
+
+    Parameters
+    ----------
+    labels, logits : array
+        As for `sigmoid_cross_entropy_with_logits`.
+    pos_weight : float or array
+        The coefficient of the positive part: a scalar, or an array that broadcasts to
+        `logits`, such as one weight a class. It never enlarges the result.
+    name : str, optional
+        Stands in error messages.
+
+    Returns
+    -------
+    array
+        The losses in nats, of the shape, dtype, namespace and device of `logits`.
+
+    Raises
+    ------
+    ValueError
+        If an argument is None, or a shape or device does not fit.
+    TypeError
+        If one is no array or of another library, or its dtype does not fit.
+
+    Notes
+    -----
+    With :math:`q` the weight,
+
+    .. math:: -q z \log \sigma(x) - (1 - z) \log(1 - \sigma(x))
+
+    Name and meaning are those of `tf.nn.weighted_cross_entropy_with_logits
+    <https://www.tensorflow.org/api_docs/python/tf/nn/weighted_cross_entropy_with_logits>`__;
+    its gradient at logit 0 is right here.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xbce.nn import weighted_cross_entropy_with_logits
+    >>> logits, labels = np.array([1.0, -1.0]), np.array([1.0, 0.0])
+    >>> weighted_cross_entropy_with_logits(labels=labels, logits=logits, pos_weight=2.0)
+    array([0.62652338, 0.31326169])
+    """
+    if pos_weight is None:
+        _arrays.fail(ValueError, "Argument `pos_weight` must not be None; pass a number.", name)
+    return sigmoid_family(
+        _formula.sigmoid_cross_entropy, labels, logits, pos_weight=pos_weight, name=name
+    )
+
+
+def sigmoid_focal_loss(
+    *,
+    labels: Array,
+    logits: Array,
+    alpha: float | None = None,
+    gamma: float = 2.0,
+    name: str | None = None,
+) -> Array:
+    r"""Sigmoid cross entropy that counts what is already right the less, the surer it is.
+
+    Parameters
+    ----------
+    labels, logits : array
+        As for `sigmoid_cross_entropy_with_logits`.
+    alpha : float, optional
+        Weighs positives by `alpha` and negatives by ``1 - alpha``.
+    gamma : float
+        The focusing parameter, 0 or more; 0 gives the plain loss.
+    name : str, optional
+        Stands in error messages.
+
+    Returns
+    -------
+    array
+        The losses in nats, of the shape, dtype, namespace and device of `logits`.
+
+    Raises
+    ------
+    ValueError
+        If `labels` or `logits` is None, their shapes or devices differ, or `gamma` is
+        negative.
+    TypeError
+        If they are no arrays or of two libraries, or a dtype does not fit.
+
+    Notes
+    -----
+    With :math:`u = z \sigma(-x) + (1 - z) \sigma(x)` the probability given to what is not the
+    label, and :math:`l` the sigmoid cross entropy,
+
+    .. math:: (\alpha z + (1 - \alpha) (1 - z)) \, u^\gamma \, l
+
+    Lin et al., Focal Loss for Dense Object Detection, 2017, https://arxiv.org/abs/1708.02002.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xbce.nn import sigmoid_focal_loss
+    >>> sigmoid_focal_loss(labels=np.array([1.0, 1.0]), logits=np.array([-3.0, 3.0]))
+    array([2.76628044e+00, 1.09283324e-04])
+    """
+    formula = partial(_formula.focal_loss, **_operands.focal(alpha, gamma, name))
+    return sigmoid_family(formula, labels, logits, name=name)
+
+
+def softmax_cross_entropy_with_logits(
+    *, labels: Array, logits: Array, axis: int = -1, name: str | None = None
+) -> Array:
+    r"""Cross entropy of the softmax over classes that exclude each other.
+
+    Parameters
+    ----------
+    labels : array
+        Probabilities of the classes along `axis`, of the shape of `logits`, and of its
+        dtype or of a bool or integer one. They need not sum to 1.
+    logits : array
+        Real numbers, of dtype float16, bfloat16, float32 or float64. A class of label
+        0 may be masked out with a logit of ``-inf``.
+    axis : int
+        The axis of the classes.
+    name : str, optional
+        Stands in error messages.
+
+    Returns
+    -------
+    array
+        The losses in nats, of the shape of `logits` without `axis`.
+
+    Raises
+    ------
+    ValueError
+        If `labels` or `logits` is None, their shapes or devices differ, or there is no
+        such axis.
+    TypeError
+        If they are no arrays or of two libraries, or a dtype does not fit.
+
+    Notes
+    -----
+    With :math:`m` the largest logit and :math:`d = x - m`,
+
+    .. math:: -\sum_j z_j \log \mathrm{softmax}(x)_j = \sum_j z_j \left(
+        \log\Bigl(1 + \sum_{k \ne \mathrm{argmax}} e^{d_k}\Bigr) - d_j \right)
+
+    with the rounding error of each :math:`d_k` carried along. Name and meaning are those of
+    `tf.nn.softmax_cross_entropy_with_logits
+    <https://www.tensorflow.org/api_docs/python/tf/nn/softmax_cross_entropy_with_logits>`__.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xbce.nn import softmax_cross_entropy_with_logits
+    >>> logits = np.array([[1.0, 0.0], [0.0, -np.inf]])
+    >>> softmax_cross_entropy_with_logits(labels=np.array([[1, 0], [1, 0]]), logits=logits)
+    array([0.31326169, 0.        ])
+    """
+    check = partial(_arrays.checked, axis=_operands.integer("axis", axis, name))
+    return softmax_family(_formula.softmax_cross_entropy, check, labels, logits, name=name)
+
+
+def sparse_softmax_cross_entropy_with_logits(
+    *, labels: Array, logits: Array, name: str | None = None
+) -> Array:
+    r"""Cross entropy of the softmax with the number of the right class.
+
+    Parameters
+    ----------
+    labels : array
+        Class numbers of any integer dtype, of the shape of `logits` without its last axis.
+        One that is no class gives NaN: values are never checked.
+    logits : array
+        Real numbers, ``[..., classes]``, of dtype float16, bfloat16, float32 or float64.
+    name : str, optional
+        Stands in error messages.
+
+    Returns
+    -------
+    array
+        The losses in nats, of the shape of `labels` and the dtype of `logits`.
+
+    Raises
+    ------
+    ValueError
+        If `labels` or `logits` is None, or a shape or device does not fit.
+    TypeError
+        If they are no arrays or of two libraries, or a dtype does not fit.
+
+    Notes
+    -----
+    The same as `softmax_cross_entropy_with_logits` of one-hot labels. Name and meaning are
+    those of `tf.nn.sparse_softmax_cross_entropy_with_logits
+    <https://www.tensorflow.org/api_docs/python/tf/nn/sparse_softmax_cross_entropy_with_logits>`__.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xbce.nn import sparse_softmax_cross_entropy_with_logits
+    >>> logits = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 0.0]])
+    >>> sparse_softmax_cross_entropy_with_logits(labels=np.array([0, 0, 1]), logits=logits)
+    array([0.31326169, 1.31326169, 0.69314718])
+    """
+    return softmax_family(
+        _formula.sparse_softmax_cross_entropy, _arrays.checked_sparse, labels, logits, name=name
+    )
