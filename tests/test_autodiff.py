@@ -186,3 +186,29 @@ def test_jax_traces_weights_smoothing_and_totals():
     both = float(sigmoid_cross_entropy(z, x) + sigmoid_cross_entropy(z, 2 * x))
     np.testing.assert_allclose(float(jax.jit(collected)(x)), both, rtol=1e-6)
     assert jax.grad(collected)(x).shape == x.shape
+
+
+@pytest.mark.needs("autodiff")
+def test_the_gradient_by_labels_is_no_nan_at_infinity(xp, array):
+    x, z = array([np.inf, -np.inf, np.inf]), array([1.0, 0.0, 0.5])
+    _, by_labels = gradients(xp, lambda x, z: xp.sum(loss(z, x)), x, z)
+    np.testing.assert_array_equal(as_numpy(by_labels), [0.0, 0.0, -np.inf])
+
+
+def test_zero_denominators_give_zero_gradients_by_weights():
+    torch = pytest.importorskip("torch")
+    w = torch.zeros(2, requires_grad=True)
+    z, x = torch.ones(2), torch.tensor([0.5, -1.0])
+    sigmoid_cross_entropy(z, x, w, reduction=Reduction.MEAN).backward()
+    assert w.grad.tolist() == [0, 0]
+
+
+def test_torch_compiles_changing_sizes_and_weights():
+    torch = pytest.importorskip("torch")
+    torch.compiler.reset()
+    compiled = torch.compile(
+        lambda z, x, w: sigmoid_cross_entropy(z, x, w), fullgraph=True, backend="eager"
+    )
+    for size, weight in ((3, 1.0), (5, 2.0), (7, 0.0), (7, 3.0)):
+        z, x = torch.ones(size, 2), torch.linspace(-1, 1, 2 * size).reshape(size, 2)
+        torch.testing.assert_close(compiled(z, x, weight), sigmoid_cross_entropy(z, x, weight))

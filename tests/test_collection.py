@@ -129,3 +129,22 @@ def test_asyncio_tasks_keep_apart():
         return await asyncio.gather(work(0), work(100))
 
     assert asyncio.run(main()) == [[float(n + step) for step in range(5)] for n in (0, 100)]
+
+
+def test_scopes_are_patterns_at_the_beginning():
+    with collect_losses():
+        weighted(1, scope="my/head")
+        assert get_losses("head") == []
+        assert len(get_losses(".*/head")) == len(get_losses("my")) == len(get_losses("")) == 1
+
+
+@pytest.mark.parametrize("function", [losses.sigmoid_cross_entropy, derivatives.value_and_grad])
+def test_every_loss_goes_to_the_collection_it_names(function):
+    with collect_losses():
+        function(ONE, ONE, loss_collection="auxiliary")
+        function(ONE, ONE, loss_collection=None)
+        assert get_losses() == []
+        assert len(get_losses(loss_collection="auxiliary")) == 1
+        assert get_total_loss(loss_collection="auxiliary") == np.log1p(np.exp(-1))
+        function(ONE, ONE)
+        assert len(get_losses("sigmoid_cross_entropy_loss")) == 1

@@ -6,7 +6,7 @@ import pytest
 from xbce import _execution, _formula, sigmoid_cross_entropy, sigmoid_cross_entropy_with_logits
 from xbce._arrays import of
 from xbce.derivatives import value_and_grad
-from xbce.losses import Reduction
+from xbce.losses import Reduction, compute_weighted_loss
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -105,3 +105,21 @@ def test_chunks_of_cupy_stay_on_the_gpu():
     assert isinstance(losses, cupy.ndarray)
     desired = sigmoid_cross_entropy_with_logits(labels=Z, logits=X)
     np.testing.assert_allclose(losses.get(), desired, rtol=1e-12)
+
+
+def test_unknown_sizes_beside_known_ones():
+    lazy = da.from_array(np.arange(6.0).reshape(6, 1), chunks=(6, 1))
+    unknown, known = lazy[lazy[:, 0] > 1], da.from_array(np.ones((4, 1)), chunks=(4, 1))
+    assert compute_weighted_loss(unknown, known).compute() == 3.5
+    assert compute_weighted_loss(known, unknown).compute() == 3.5
+
+
+def test_chunks_do_not_warn():
+    z, x, w = (da.from_array(np.array(a)) for a in ([1.0, 1.0], [-np.inf, 1.0], [0.0, 1.0]))
+    assert np.isnan(sigmoid_cross_entropy(z, x, w).compute())
+
+
+def test_masked_arrays_are_an_error():
+    masked = da.ma.masked_array(da.from_array(Z), mask=Z > 1)
+    with pytest.raises(TypeError, match=r"`labels`.*dask\.array\.ma\.filled"):
+        sigmoid_cross_entropy_with_logits(labels=masked, logits=da.from_array(X))

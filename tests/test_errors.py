@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xbce import sigmoid_cross_entropy, sigmoid_cross_entropy_with_logits
+from xbce import _arrays, _backends, sigmoid_cross_entropy, sigmoid_cross_entropy_with_logits
 from xbce.derivatives import value_and_grad
 from xbce.losses import Reduction, compute_weighted_loss
 
@@ -21,6 +21,8 @@ ELEMENT_WISE = [
     (Z[:2], X, ValueError, r"must have the same shape; got \(3, 2\) and \(2, 2\)"),
     (Z[:, :1], X, ValueError, r"must have the same shape"),
     (np.float32(1), X, ValueError, r"must have the same shape"),
+    (Z, np.float32(0), ValueError, r"must have the same shape; got \(\) and \(3, 2\)"),
+    (Z[:2].astype(complex), X, TypeError, r"`labels` must be of the dtype"),
     (Z[None], X, ValueError, r"must have the same shape"),
     (Z.tolist(), X, TypeError, r"`labels` must be an array.*got builtins.list.*numpy.asarray"),
     (Z, X.tolist(), TypeError, r"`logits` must be an array.*got builtins.list"),
@@ -114,6 +116,8 @@ def test_compute_weighted_loss(losses, error, message):
 def test_name_and_scope_stand_in_messages():
     with pytest.raises(ValueError, match="in 'clicks'"):
         nn(Z[:1], X, name="clicks")
+    with pytest.raises(ValueError, match="in 'clicks'"):
+        nn(None, X, name="clicks")
     with pytest.raises(TypeError, match="in 'clicks'"):
         nn(Z.tolist(), X, name="clicks")
     for bad in (
@@ -122,6 +126,7 @@ def test_name_and_scope_stand_in_messages():
         {"weights": np.ones(3)},
         {"weights": None},
         {"reduction": "mean"},
+        {"label_smoothing": np.ones(2)},
     ):
         with pytest.raises(ValueError, match="in 'clicks'"):
             sigmoid_cross_entropy(**({"multi_class_labels": Z, "logits": X} | bad), scope="clicks")
@@ -191,3 +196,63 @@ def test_reduction_has_the_names_and_strings_of_tensorflow():
     assert f"{Reduction.SUM}" == "weighted_sum"
     Reduction.validate("weighted_mean")
     Reduction.validate(Reduction.NONE)
+
+
+def test_the_hint_stands_only_where_it_helps():
+    for weights in (np.ones(2), np.ones((1, 3, 2))):
+        with pytest.raises(ValueError, match=r"^weights can not be broadcast") as raised:
+            sigmoid_cross_entropy(Z, X, weights)
+        assert "weights[:, None]" not in str(raised.value)
+
+
+def test_weights_never_enlarge_the_losses():
+    with pytest.raises(ValueError, match=r"^weights can not be broadcast"):
+        sigmoid_cross_entropy(Z[:, :1], X[:, :1], np.ones((3, 2)))
+
+
+def test_byte_order_is_no_other_dtype():
+    x = X.astype("f8")
+    np.testing.assert_array_equal(nn(x.astype(">f8"), x), nn(x, x))
+
+
+def test_dtypes_of_another_library():
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    with pytest.raises(TypeError, match="`logits` must be of a real floating dtype"):
+        nn(Z, X.astype(ml_dtypes.bfloat16))
+
+
+def test_scalars_of_numpy_are_arrays():
+    assert nn(np.float64(1), np.float64(0)) == np.log(2)
+
+
+def test_devices_of_torch_do_not_mix():
+    torch = pytest.importorskip("torch")
+    here, there = torch.zeros(2), torch.zeros(2, device="meta")
+    for call in (
+        lambda: nn(here, there),
+        lambda: sigmoid_cross_entropy(here, here, there),
+        lambda: sigmoid_cross_entropy(here, here, torch.tensor(1.0, device="meta")),
+    ):
+        with pytest.raises(ValueError, match="one device"):
+            call()
+    # As in PyTorch, a scalar on the CPU goes with any device.
+    assert sigmoid_cross_entropy(there, there, torch.tensor(0.5)).device.type == "meta"
+
+
+def test_containers_that_are_no_plain_arrays():
+    frame = type("DataFrame", (), {"__module__": "pandas.core.frame"})()
+    with pytest.raises(TypeError, match=r"`labels`.*labels\.to_numpy\(\)"):
+        nn(frame, X)
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match=r"`labels`.*to_dense\(\)"):
+        nn(torch.zeros(3, 2).to_sparse(), torch.zeros(3, 2))
+
+
+def test_a_library_without_a_row_has_one_of_its_own():
+    assert _backends.of("unheard_of").name == "unheard_of"
+
+
+def test_none_is_an_unknown_size():
+    lazy = type("Lazy", (), {"shape": (None, 2)})()
+    assert _arrays.count(lazy) is None
+    _arrays.same_shape({"labels": X, "logits": lazy})

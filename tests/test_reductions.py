@@ -9,6 +9,7 @@ from array_api_extra.testing import lazy_xp_function
 from exact import exact_gradient, exact_loss, ulps
 
 from xbce import sigmoid_cross_entropy
+from xbce._arrays import accumulator
 from xbce.derivatives import value_and_grad
 from xbce.losses import Reduction, compute_weighted_loss
 from xbce.testing import as_numpy
@@ -181,3 +182,59 @@ def test_counts_are_exact_beyond_the_digits_of_float32():
     assert mean == 1.0
     total = compute_weighted_loss(losses.astype(np.float64), weights, reduction=Reduction.SUM)
     assert total == 2**24 + 2
+
+
+def test_sums_are_float64_where_the_device_has_it(xp, device, array):
+    x = array([2.0**24, 1.0, 1.0])
+    absent = "no_float64" in str(device) or (
+        "jax" in xp.__name__ and "float64" not in xp.__array_namespace_info__().dtypes()
+    )
+    assert accumulator(xp, x) == (xp.float32 if absent else xp.float64)
+    if not absent:
+        assert as_numpy(compute_weighted_loss(x, reduction="weighted_sum")) == 2**24 + 2
+        ones = array([1.0, 1.0, 1.0])
+        assert as_numpy(compute_weighted_loss(ones, x, reduction="weighted_mean")) == 1
+
+
+def test_odd_counts_are_exact():
+    losses = np.ones(2**24 + 3)
+    weights = np.ones_like(losses)
+    weights[:2] = 0  # 2^24 + 1 is no float32
+    assert compute_weighted_loss(losses, weights) == 1.0
+
+
+def test_nan_alone_counts_as_present(array):
+    assert np.isnan(as_numpy(compute_weighted_loss(array([1.0, 2.0]), array([np.nan, 0.0]))))
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS[3:], ids=str)
+def test_zero_denominators_hide_even_infinite_losses(array, reduction):
+    z, x = array([1.0, 0.0]), array([-np.inf, 1.0])
+    for weights in (0.0, array([0.0, 0.0])):
+        assert as_numpy(sigmoid_cross_entropy(z, x, weights, reduction=reduction)) == 0
+
+
+def test_a_mean_over_a_weight_that_is_not_finite(array):
+    for weights in (np.inf, np.nan):
+        mean = compute_weighted_loss(array([1.0, 2.0]), weights, reduction="weighted_mean")
+        assert np.isnan(as_numpy(mean))
+
+
+def test_weights_of_float64_keep_their_digits():
+    weights = np.array([0.1, 0.7])
+    assert compute_weighted_loss(np.ones(2), weights, reduction="weighted_sum") == 0.1 + 0.7
+
+
+def test_the_default_reduction():
+    weights = np.array([[2.0], [0.0], [4.0]])  # whose sum is not their number
+    x = np.zeros((3, 2))
+    assert compute_weighted_loss(np.ones((3, 2)), weights) == 3.0
+    want = sigmoid_cross_entropy(x, x, weights, reduction=Reduction.SUM_BY_NONZERO_WEIGHTS)
+    assert sigmoid_cross_entropy(x, x, weights) == want == value_and_grad(x, x, weights)[0]
+
+
+def test_labels_pass_through_the_dtype_of_the_logits():
+    x, z = np.array([8.0, 1.0], "f2"), np.array([0.1, 0.3], "f4")
+    pairs = (value_and_grad(labels, x, reduction="none") for labels in (z, z.astype("f2")))
+    for a, b in zip(*pairs, strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -15,7 +15,7 @@ import numpy as np
 
 from xbce import _arrays, _backends
 from xbce._arrays import is_number
-from xbce._formula import Namespace
+from xbce._formula import Array, Namespace
 
 Formula = Callable[..., Any]
 
@@ -43,6 +43,14 @@ def run(
     if _backends.of(xp.__name__).name == "dask":
         return _run_chunks(formula, xp, operands, outputs, classes)
     return formula(xp, *operands)
+
+
+def total(xp: Namespace, array: Array, dtype: Any) -> Array:
+    """The sum of all elements, accumulated in `dtype`."""
+    if _backends.of(xp.__name__).name == "dask":
+        add = partial(_sum_chunk, dtype=dtype)
+        return xp.reduction(array, add, add, dtype=dtype)
+    return xp.sum(array, dtype=dtype)
 
 
 # --- arrays in chunks ---------------------------------------------------------
@@ -98,6 +106,11 @@ def _run_chunk(formula: Formula, dimensions: list[dict[int, bool]], *operands: A
         raise ValueError(f"Chunks that belong together must have the same shape; got {shapes}.")
     with quiet():
         return formula(_arrays.of(*operands), *operands)
+
+
+def _sum_chunk(chunk: Array, axis: Any, keepdims: bool, dtype: Any) -> Array:
+    with quiet():
+        return chunk.sum(axis=axis, keepdims=keepdims, dtype=dtype)
 
 
 def _nth(function: Formula, n: int, *operands: Any) -> Any:

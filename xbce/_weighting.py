@@ -119,8 +119,8 @@ class Weighting:
     def _reduced(self, losses: Array, scale: Any, denominator: Any) -> Array:
         if self.reduction == Reduction.NONE:
             return losses
-        total = self.xp.sum(losses, dtype=_arrays.accumulator(self.xp, losses))
-        return self._quotient(_times(total, scale), denominator)
+        total = _execution.total(self.xp, losses, _arrays.accumulator(self.xp, losses))
+        return _execution.run(_quotient, self.xp, total, scale, denominator)
 
     def _denominator(self, weights: Any) -> Any:
         """What the sum is divided by, a Python number where the shapes tell it."""
@@ -143,7 +143,7 @@ class Weighting:
             repeats = sizes[0] // max(sizes[1], 1)
         dtype = _arrays.accumulator(xp, weights)
         if not present:
-            return xp.sum(weights, dtype=dtype) * repeats
+            return _execution.total(xp, weights, dtype) * repeats
         if dtype == xp.float64:
             return xp.astype(xp.count_nonzero(weights) * repeats, dtype)
         # Where there is no float64 there may be no int64 either, which count_nonzero gives.
@@ -156,24 +156,14 @@ class Weighting:
         if size is not None:
             return size
         ones = self.xp.ones_like(self.values)
-        return self.xp.sum(ones, dtype=_arrays.accumulator(self.xp, ones))
-
-    def _quotient(self, total: Array, denominator: Any) -> Array:
-        """total/denominator, and 0, with zero gradients, where the denominator is 0."""
-        xp = self.xp
-        if is_number(denominator):
-            if denominator != 0:
-                return total / denominator
-            denominator = xp.zeros_like(total)
-        empty = denominator == 0
-        total = xp.where(empty, xp.zeros_like(total), total)
-        return total / xp.where(empty, xp.ones_like(denominator), denominator)
+        return _execution.total(self.xp, ones, _arrays.accumulator(self.xp, ones))
 
     def _share(self, denominator: Any) -> Any:
         """1/denominator, what each loss counts for; a Python number where the denominator is."""
         if is_number(denominator):
             return 1 / denominator if denominator != 0 else 0.0
-        return self._quotient(self.xp.ones_like(denominator), denominator)
+        one = self.xp.ones_like(denominator)
+        return _execution.run(_quotient, self.xp, one, 1.0, denominator)
 
 
 def _weighted(formula: Formula, outputs: int, xp: Namespace, *operands: Any) -> Any:
@@ -187,6 +177,18 @@ def _weighted(formula: Formula, outputs: int, xp: Namespace, *operands: Any) -> 
     if not is_number(factor) and 0 < factor.ndim < gradient.ndim:
         factor = factor[..., None]
     return _times(losses, weights), _times(gradient, factor)
+
+
+def _quotient(xp: Namespace, total: Array, scale: Any, denominator: Any) -> Array:
+    """scale*total/denominator, and 0, with zero gradients, where the denominator is 0."""
+    total = _times(total, scale)
+    if is_number(denominator):
+        if denominator != 0:
+            return total / denominator
+        denominator = xp.zeros_like(total)
+    empty = denominator == 0
+    total = xp.where(empty, xp.zeros_like(total), total)
+    return total / xp.where(empty, xp.ones_like(denominator), denominator)
 
 
 def _masked(xp: Namespace, weights: Array, mask: Array) -> Array:
