@@ -120,6 +120,30 @@ def test_the_audit_passes_this_library(xp):
         audit(ours, xp, dtypes, gradient_fn=gradient_fn, samples=40).check(max_ulp=4)
 
 
+@pytest.mark.parametrize("pos_weight", [1e-6, 0.3, 20.0, 1e6])
+def test_it_passes_weighted_positives(pos_weight):
+    def weighted(labels, logits):
+        return xbce.nn.weighted_cross_entropy_with_logits(
+            labels=labels, logits=logits, pos_weight=pos_weight
+        )
+
+    def gradient(labels, logits):
+        return xbce.derivatives.gradient(labels=labels, logits=logits, pos_weight=pos_weight)
+
+    audit(weighted, np, gradient_fn=gradient, pos_weight=pos_weight, samples=40).check(max_ulp=6)
+    with pytest.raises(AssertionError):
+        audit(weighted, np, pos_weight=2 * pos_weight, samples=10).check(max_ulp=6)
+
+
+@pytest.mark.parametrize(("alpha", "gamma"), [(None, 0.5), (0.25, 2.0), (None, 5.0)])
+@pytest.mark.parametrize(("dtype", "max_ulp"), [("float32", 24), ("float64", 16)])
+def test_it_passes_the_focal_loss(alpha, gamma, dtype, max_ulp):
+    def focal(labels, logits):
+        return xbce.nn.sigmoid_focal_loss(labels=labels, logits=logits, alpha=alpha, gamma=gamma)
+
+    audit(focal, np, [dtype], alpha=alpha, gamma=gamma, samples=40).check(max_ulp=max_ulp)
+
+
 def test_it_fails_what_cancels():
     torch = pytest.importorskip("torch")
 

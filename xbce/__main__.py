@@ -33,8 +33,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--samples", type=int, default=50, help="inputs a region of the audit")
     parser.add_argument("--size", type=int, default=SIZE, help="elements of the timed arrays")
+    names = [backend.name for backend in BACKENDS]
+    parser.add_argument("--backend", action="append", choices=names, help="only this library")
     options = parser.parse_args(arguments)
-    installed = [backend for backend in BACKENDS if _is_installed(backend)]
+    chosen = [backend for backend in BACKENDS if backend.name in (options.backend or names)]
+    installed = [backend for backend in chosen if _is_installed(backend)]
     steps = [(backend, step) for backend in installed for step in (_describe, _audit, _time)]
     reports: dict[str, dict[str, Any]] = {backend.name: {} for backend in installed}
     for number, (backend, step) in enumerate(steps):
@@ -42,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         if "unusable" not in reports[backend.name]:
             reports[backend.name] |= step(backend, options)
     _progress(len(steps), len(steps), "")
-    missing = [backend.name for backend in BACKENDS if backend not in installed]
+    missing = [backend.name for backend in chosen if backend not in installed]
     if options.json:
         print(json.dumps({"libraries": reports, "not installed": missing}, indent=2))
     else:
@@ -118,9 +121,9 @@ def _time(backend: Backend, options: argparse.Namespace) -> dict[str, Any]:
         "mean loss": lambda: losses.sigmoid_cross_entropy(z, x),
         "value_and_grad": lambda: derivatives.value_and_grad(z, x),
     }
-    own = _own_loss(backend.name, xp)
+    own = _own_loss(backend.name)
     if own is not None:
-        functions["the library's own loss"] = lambda: own(z, x)
+        functions[own[0]] = lambda: own[1](z, x)
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(6):
         for name, function in functions.items():
@@ -130,17 +133,17 @@ def _time(backend: Backend, options: argparse.Namespace) -> dict[str, Any]:
     return {"milliseconds": {name: 1e3 * median(all_[1:]) for name, all_ in times.items()}}
 
 
-def _own_loss(name: str, xp: Any) -> Callable[[Any, Any], Any] | None:
-    """The library's own element-wise function of labels and logits."""
+def _own_loss(name: str) -> tuple[str, Callable[[Any, Any], Any]] | None:
+    """The library's own element-wise function of labels and logits, and what it is called."""
     if name == "torch":
         own = import_module("torch").nn.functional.binary_cross_entropy_with_logits
-        return lambda z, x: own(x, z, reduction="none")
+        return "its own loss", lambda z, x: own(x, z, reduction="none")
     if name == "jax" and find_spec("optax"):
         own = import_module("jax").jit(import_module("optax").sigmoid_binary_cross_entropy)
-        return lambda z, x: own(x, z)
+        return "optax's loss, jitted", lambda z, x: own(x, z)
     if name == "numpy" and find_spec("scipy"):
         log_expit = import_module("scipy.special").log_expit
-        return lambda z, x: -z * log_expit(x) - (1 - z) * log_expit(-x)
+        return "SciPy's log_expit", lambda z, x: -z * log_expit(x) - (1 - z) * log_expit(-x)
     return None
 
 

@@ -9,7 +9,14 @@ Needs mparray: ``pip install xbce[testing]``.
 """
 
 from xbce.testing._audit import audit
-from xbce.testing._oracle import as_numpy, exact_gradient, exact_hessian, exact_loss, ulp_error
+from xbce.testing._oracle import (
+    as_numpy,
+    exact_gradient,
+    exact_hessian,
+    exact_loss,
+    exact_softmax_loss,
+    ulp_error,
+)
 from xbce.testing._report import Report
 
 __all__ = [
@@ -19,5 +26,6 @@ __all__ = [
     "exact_gradient",
     "exact_hessian",
     "exact_loss",
+    "exact_softmax_loss",
     "ulp_error",
 ]

@@ -2,29 +2,42 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from xbce import _arrays, _formula
-from xbce._formula import Array
+from xbce._elementwise import with_classes
+from xbce._formula import Array, Namespace
 
 # mpmath keeps its precision in one global context, and mparray computes in it.
 _precision = threading.RLock()
 
 
-def exact_loss(*, labels: Any, logits: Any, digits: int = 50) -> Array:
+def exact_loss(
+    *,
+    labels: Any,
+    logits: Any,
+    pos_weight: Any = None,
+    alpha: float | None = None,
+    gamma: float = 0.0,
+    digits: int = 50,
+) -> Array:
     """Sigmoid cross entropy of float inputs, exact to `digits` decimal digits.
 
-    Runs the formula of `xbce.nn.sigmoid_cross_entropy_with_logits` on arrays of
-    arbitrary precision (mparray, over mpmath): the same code, without rounding.
-    About 8,000 elements a second.
+    Runs the formulas of `xbce.nn` on arrays of arbitrary precision (mparray, over
+    mpmath): the same code, without rounding. About 8,000 elements a second.
 
     Parameters
     ----------
     labels, logits : array
         Arrays of one shape, of any library and of any floating dtype; taken as
         the exact numbers they hold.
+    pos_weight : float or array, optional
+        As for `xbce.nn.weighted_cross_entropy_with_logits`.
+    alpha, gamma : float, optional
+        As for `xbce.nn.sigmoid_focal_loss`; the defaults are the plain loss.
     digits : int
         Decimal digits to compute with.
 
@@ -46,24 +59,57 @@ def exact_loss(*, labels: Any, logits: Any, digits: int = 50) -> Array:
     >>> print(exact)
     [4.24835426e-18 4.00000000e+01]
     """
-    return _evaluate(_formula.sigmoid_cross_entropy, digits, labels, logits)
+    formula: Any = _formula.sigmoid_cross_entropy
+    if alpha is not None or gamma != 0:
+        formula = partial(_formula.focal_loss, alpha=alpha, gamma=gamma)
+    return _evaluate(formula, digits, labels, logits, pos_weight)
 
 
-def exact_gradient(*, labels: Any, logits: Any, digits: int = 50) -> Array:
+def exact_gradient(
+    *,
+    labels: Any,
+    logits: Any,
+    pos_weight: Any = None,
+    alpha: float | None = None,
+    gamma: float = 0.0,
+    digits: int = 50,
+) -> Array:
     """The derivative of `exact_loss` by the logits, exact to `digits` digits of its terms.
 
     Parameters and result are as for `exact_loss`. With a soft label the derivative
     is a difference, so a few digits more than are wanted of it are in place.
     """
-    return _evaluate(_formula.sigmoid_gradient, digits, labels, logits)
+    formula: Any = _formula.sigmoid_gradient
+    if alpha is not None or gamma != 0:
+        formula = partial(_focal_gradient, alpha=alpha, gamma=gamma)
+    return _evaluate(formula, digits, labels, logits, pos_weight)
 
 
-def exact_hessian(*, labels: Any, logits: Any, digits: int = 50) -> Array:
+def exact_hessian(
+    *,
+    labels: Any,
+    logits: Any,
+    pos_weight: Any = None,
+    alpha: float | None = None,
+    gamma: float = 0.0,
+    digits: int = 50,
+) -> Array:
     """The second derivative of `exact_loss` by the logits, exact to `digits` digits.
 
     Parameters and result are as for `exact_loss`.
     """
-    return _evaluate(_formula.sigmoid_gradient_and_hessian, digits, labels, logits)[1]
+    formula: Any = _formula.sigmoid_gradient_and_hessian
+    if alpha is not None or gamma != 0:
+        formula = partial(_formula.focal_gradient_and_hessian, alpha=alpha, gamma=gamma)
+    return _evaluate(formula, digits, labels, logits, pos_weight)[1]
+
+
+def exact_softmax_loss(*, labels: Any, logits: Any, digits: int = 50) -> Array:
+    """Softmax cross entropy over the last axis, exact to `digits` decimal digits.
+
+    Parameters and result are as for `exact_loss`; the result lacks the last axis.
+    """
+    return _evaluate(partial(with_classes, _formula.softmax_cross_entropy), digits, labels, logits)
 
 
 def ulp_error(actual: Any, exact: Any, scale: Any = None) -> np.ndarray:
@@ -131,7 +177,12 @@ def _evaluate(formula: Callable[..., Any], digits: int, *arrays: Any) -> Any:
     except ImportError as error:
         raise ImportError("The oracle needs mparray: pip install xbce[testing].") from error
     with _precision, mpmath.workdps(digits):
-        return formula(mparray, *(mparray.asarray(as_numpy(array)) for array in arrays))
+        exact = [mparray.asarray(as_numpy(array)) for array in arrays if array is not None]
+        return formula(mparray, *exact)
+
+
+def _focal_gradient(xp: Namespace, *arrays: Array, **options: Any) -> Array:
+    return _formula.focal_gradient_and_hessian(xp, *arrays, **options)[0]
 
 
 def _two_floats(exact: Any) -> tuple[np.ndarray, np.ndarray]:
