@@ -30,6 +30,9 @@ class Backend:
         Whether arrays live on devices that must not be mixed.
     float64_varies : bool
         Whether float64 is missing on some devices, or unless it is asked for.
+    subnormals : bool
+        Whether it computes with subnormal numbers; where not, it takes them for 0.
+        Only a label can tell: z = 1e-40 adds nothing to the loss, not 1e-40*x.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Backend:
     lazy: bool = False
     devices: bool = False
     float64_varies: bool = False
+    subnormals: bool = True
 
 
 _HALF = ("float16", "float32", "float64")
@@ -57,7 +61,15 @@ BACKENDS = (
         float64_varies=True,
     ),
     Backend("cupy", ("array_api_compat.cupy", "cupy"), ("cupy-cuda13x",), _HALF, devices=True),
-    Backend("jax", ("jax.numpy",), ("jax",), _ALL, autodiff=True, float64_varies=True),
+    Backend(
+        "jax",
+        ("jax.numpy",),
+        ("jax",),
+        _ALL,
+        autodiff=True,
+        float64_varies=True,
+        subnormals=False,
+    ),
     Backend(
         "dask", ("array_api_compat.dask.array", "dask.array"), ("dask[array]",), _HALF, lazy=True
     ),

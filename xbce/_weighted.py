@@ -12,7 +12,7 @@ from xbce._collection import gather
 from xbce._elementwise import with_classes
 from xbce._execution import Formula
 from xbce._formula import Array, Namespace
-from xbce._weighting import Reduction, Weighting
+from xbce._reduction import Reduction, Weighting
 
 
 def weighted_loss(

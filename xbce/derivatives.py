@@ -7,8 +7,8 @@ from xbce import _formula, _operands
 from xbce._collection import GraphKeys
 from xbce._elementwise import sigmoid_family
 from xbce._formula import Array
+from xbce._reduction import Reduction
 from xbce._weighted import weighted_loss
-from xbce._weighting import Reduction
 
 __all__ = ["gradient", "gradient_hessian", "softmax_value_and_grad", "value_and_grad"]
 

@@ -12,8 +12,8 @@ from xbce._collection import (
     get_total_loss,
 )
 from xbce._formula import Array, Namespace
+from xbce._reduction import Reduction
 from xbce._weighted import weighted_loss
-from xbce._weighting import Reduction
 
 __all__ = [
     "GraphKeys",
