@@ -3,6 +3,7 @@
 import glob
 import os
 import tempfile
+from collections.abc import Sequence
 
 import nox
 
@@ -27,16 +28,18 @@ def run_tests(session: nox.Session, *arguments: str) -> None:
     session.run("pytest", *arguments, *session.posargs)
 
 
-def test_backend(session: nox.Session, backend: str, *requirements: str) -> None:
+def tests_of(
+    session: nox.Session, backend: str, *requirements: str, extra: Sequence[str] = ()
+) -> None:
     """Install a backend and run all tests of it."""
     session.install(*requirements, *TEST, "-e", ".")
-    run_tests(session, "--backend", backend)
+    run_tests(session, "--backend", backend, *extra)
 
 
 @nox.session(python=PYTHONS)
 def numpy(session: nox.Session) -> None:
     """NumPy, on every supported Python."""
-    test_backend(session, "numpy")
+    tests_of(session, "numpy")
 
 
 @nox.session
@@ -49,25 +52,26 @@ def strict(session: nox.Session) -> None:
 @nox.session
 def strictest(session: nox.Session) -> None:
     """array-api-strict without boolean indexing, data-dependent shapes and extensions."""
-    test_backend(session, "strictest")
+    tests_of(session, "strictest")
 
 
 @nox.session
 def torch(session: nox.Session) -> None:
     """PyTorch, on the CPU, and on CUDA where there is a GPU."""
-    test_backend(session, "torch", TORCH)
+    tests_of(session, "torch", TORCH)
 
 
 @nox.session
 def jax(session: nox.Session) -> None:
     """JAX: eager, jitted, and with 64 bits switched off."""
-    test_backend(session, "jax", "jax")
+    session.install("pytest-xdist")  # JAX compiles each operation for each shape: that takes long
+    tests_of(session, "jax", "jax", extra=["-n", "auto"])
 
 
 @nox.session
 def dask(session: nox.Session) -> None:
     """Dask, where nothing may compute inside a call."""
-    test_backend(session, "dask", "dask[array]")
+    tests_of(session, "dask", "dask[array]")
 
 
 @nox.session
@@ -93,6 +97,13 @@ def lint(session: nox.Session) -> None:
     session.install(*nox.project.dependency_groups(PROJECT, "lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The examples in the docs that are tests."""
+    session.install(TORCH, "jax", *TEST, "-e", ".")
+    session.run("pytest", "--doctest-glob=*.md", "docs/masks.md", "docs/examples/test_losses.py")
 
 
 @nox.session
@@ -122,9 +133,23 @@ def package(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def thorough(session: nox.Session) -> None:
+    """Every promise of accuracy, on millions of values: ten minutes."""
+    session.install(TORCH, "jax", "dask[array]", *TEST, "-e", ".")
+    run_tests(session, "tests/test_accuracy.py", "--thorough")
+
+
+@nox.session(default=False)
 def digits(session: nox.Session) -> None:
     """The main example: train on handwritten digits; ``-- --backend torch`` for another library."""
     libraries = {"torch": TORCH, "jax": "jax", "dask": "dask[array]", "cupy": "cupy-cuda13x"}
     chosen = [libraries[word] for word in session.posargs if word in libraries]
     session.install("-q", *chosen, *nox.project.dependency_groups(PROJECT, "example"), "-e", ".")
     session.run("python", "docs/examples/train_digits.py", *session.posargs)
+
+
+@nox.session(default=False)
+def peers(session: nox.Session) -> None:
+    """Audit xbce beside other libraries: the figures, plots and table of docs/accuracy.md."""
+    session.install("-q", TORCH, *nox.project.dependency_groups(PROJECT, "peers"), "-e", ".")
+    session.run("python", "docs/peers.py", *session.posargs)
