@@ -28,7 +28,7 @@ def run_tests(session: nox.Session, *arguments: str) -> None:
     session.run("pytest", *arguments, *session.posargs)
 
 
-def tests_of(
+def check_backend(
     session: nox.Session, backend: str, *requirements: str, extra: Sequence[str] = ()
 ) -> None:
     """Install a backend and run all tests of it."""
@@ -39,7 +39,7 @@ def tests_of(
 @nox.session(python=PYTHONS)
 def numpy(session: nox.Session) -> None:
     """NumPy, on every supported Python."""
-    tests_of(session, "numpy")
+    check_backend(session, "numpy")
 
 
 @nox.session
@@ -52,26 +52,26 @@ def strict(session: nox.Session) -> None:
 @nox.session
 def strictest(session: nox.Session) -> None:
     """array-api-strict without boolean indexing, data-dependent shapes and extensions."""
-    tests_of(session, "strictest")
+    check_backend(session, "strictest")
 
 
 @nox.session
 def torch(session: nox.Session) -> None:
     """PyTorch, on the CPU, and on CUDA where there is a GPU."""
-    tests_of(session, "torch", TORCH)
+    check_backend(session, "torch", TORCH)
 
 
 @nox.session
 def jax(session: nox.Session) -> None:
     """JAX: eager, jitted, and with 64 bits switched off."""
     session.install("pytest-xdist")  # JAX compiles each operation for each shape: that takes long
-    tests_of(session, "jax", "jax", extra=["-n", "auto"])
+    check_backend(session, "jax", "jax", extra=["-n", "auto"])
 
 
 @nox.session
 def dask(session: nox.Session) -> None:
     """Dask, where nothing may compute inside a call."""
-    tests_of(session, "dask", "dask[array]")
+    check_backend(session, "dask", "dask[array]")
 
 
 @nox.session
