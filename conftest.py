@@ -92,7 +92,7 @@ VARIANTS = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--backend``."""
+    """Add ``--backend`` and ``--thorough``."""
     names = sorted({row.name for row in BACKENDS} | {variant.name for variant in VARIANTS})
     parser.addoption(
         "--backend",
@@ -100,6 +100,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=names,
         help="run the tests of this backend, or of this variant of one, and the tests that are "
         "not about a backend; may be given more than once. Default: all that are installed",
+    )
+    parser.addoption(
+        "--thorough",
+        action="store_true",
+        help="test every promise of accuracy on millions of values",
     )
 
 

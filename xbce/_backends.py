@@ -31,8 +31,9 @@ class Backend:
     float64_varies : bool
         Whether float64 is missing on some devices, or unless it is asked for.
     subnormals : bool
-        Whether it computes with subnormal numbers; where not, it takes them for 0.
-        Only a label can tell: z = 1e-40 adds nothing to the loss, not 1e-40*x.
+        Whether it computes with subnormal numbers; where not, it takes them for 0. A
+        subnormal label then adds nothing to the loss, and what else is lost is below
+        two of the smallest normal numbers.
     """
 
     name: str
