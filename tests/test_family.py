@@ -382,3 +382,26 @@ def test_the_family_contains_the_plain_loss(array, data):
     close(nn.weighted_cross_entropy_with_logits(labels=z, logits=x, pos_weight=1.0), plain)
     close(nn.sigmoid_focal_loss(labels=z, logits=x, gamma=0.0), plain)
     close(2 * nn.sigmoid_focal_loss(labels=z, logits=x, gamma=0, alpha=0.5), plain)
+
+
+@pytest.mark.parametrize("gamma", [-1.0, np.inf, np.nan])
+def test_gamma_must_be_a_number_from_0_on(gamma):
+    with pytest.raises(ValueError, match="`gamma` must be 0 or more"):
+        nn.sigmoid_focal_loss(labels=np.ones(2), logits=np.ones(2), gamma=gamma)
+
+
+def test_there_must_be_classes():
+    for shape, axis in (((0, 3), 0), ((3, 0), -1)):
+        x = np.ones(shape)
+        with pytest.raises(ValueError, match="`logits` must have one class at least"):
+            nn.softmax_cross_entropy_with_logits(labels=x, logits=x, axis=axis)
+
+
+def test_torch_compiles_the_sparse_loss_with_symbolic_sizes():
+    torch = pytest.importorskip("torch")
+    torch.compiler.reset()
+    compiled = torch.compile(
+        losses.sparse_softmax_cross_entropy, fullgraph=True, dynamic=True, backend="eager"
+    )
+    z, x = torch.tensor([0, 2, 1]), torch.linspace(-1, 1, 9).reshape(3, 3)
+    torch.testing.assert_close(compiled(z, x), losses.sparse_softmax_cross_entropy(z, x))

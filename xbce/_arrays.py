@@ -192,7 +192,7 @@ def checked_sparse(
             f"`{label_argument}` must be class numbers of an integer dtype; got {labels.dtype}.",
             name,
         )
-    _has_classes(argument, logits, name)
+    _axis_of(argument, logits, -1, name)
     found, wanted = tuple(labels.shape), tuple(logits.shape)[:-1]
     if not _match(found, wanted):
         fail(
@@ -206,21 +206,17 @@ def checked_sparse(
 
 
 def _axis_of(argument: str, array: Array, axis: int, name: str | None) -> int:
-    """The axis counted from the end, negative; ValueError where the array has no such axis."""
-    _has_classes(argument, array, name)
-    rank = len(array.shape)
-    if not -rank <= axis < rank:
-        fail(ValueError, f"`axis` must be one of the {rank} of `{argument}`; got {axis}.", name)
-    return axis - rank if axis >= 0 else axis
-
-
-def _has_classes(argument: str, array: Array, name: str | None) -> None:
-    if len(array.shape) == 0:
+    """The axis counted from the end, negative; ValueError where it is none, or has no classes."""
+    shape = tuple(array.shape)
+    if len(shape) == 0:
         fail(ValueError, f"`{argument}` must have a dimension of classes; got rank 0.", name)
-    if 0 in tuple(array.shape)[-1:]:
+    if not -len(shape) <= axis < len(shape):
         fail(
-            ValueError, f"`{argument}` must have a class at least; got {tuple(array.shape)}.", name
+            ValueError, f"`axis` must be one of the {len(shape)} of `{argument}`; got {axis}.", name
         )
+    if shape[axis] == 0:
+        fail(ValueError, f"`{argument}` must have one class at least; got none.", name)
+    return axis - len(shape) if axis >= 0 else axis
 
 
 def numbers(xp: Namespace, like: Array) -> Array:

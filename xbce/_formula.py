@@ -109,9 +109,15 @@ def focal_loss(
     xp: Namespace, z: Array, x: Array, q: Any = None, alpha: float | None = None, gamma: float = 2.0
 ) -> Array:
     """α u^γ times the sigmoid cross entropy."""
-    slope, curve, _, e = _tangent(xp, z, x, q)
+    slope, curve, sign, e = _tangent(xp, z, x, q)
     loss = _product(xp, slope, x) + _scaled(curve, xp.log1p(e))
-    return _modulation(xp, z, x, e, alpha, gamma)[0] * loss
+    if gamma != 0:
+        # Far out u is b, which is constant there: autodiff must not multiply 0 by infinity.
+        power, _, b = _modulation(xp, z, x, sign, e, gamma)
+        far, zeros = xp.isinf(x), 0 * z
+        limit = xp.where(far, b, zeros + 1) ** gamma
+        loss = xp.where(far, limit * loss, power * xp.where(far, zeros, loss))
+    return _balanced(loss, z, alpha)
 
 
 def focal_gradient_and_hessian(
@@ -122,32 +128,48 @@ def focal_gradient_and_hessian(
     loss = _product(xp, slope, x) + _scaled(curve, xp.log1p(e))
     share = _scaled(curve, e / (1 + e))
     first, second = slope + sign * share, share / (1 + e)
-    modulation, rate = _modulation(xp, z, x, e, alpha, gamma)
-    middle = sign * ((1 - e) / (1 + e))  # σ(-x) - σ(x)
-    pull = _product(xp, gamma * rate, loss)
-    gradient = modulation * (first + pull)
-    hessian = modulation * (
-        second + 2 * gamma * rate * first + pull * ((gamma - 1) * rate + middle)
-    )
-    return gradient, hessian
+    if gamma != 0:
+        power, rate, _ = _modulation(xp, z, x, sign, e, gamma)
+        middle = sign * ((1 - e) / (1 + e))  # σ(-x) - σ(x)
+        pull = _product(xp, gamma * rate, loss)
+        bend = 2 * gamma * rate * first + pull * ((gamma - 1) * rate + middle)
+        first, second = power * (first + pull), power * (second + bend)
+    return _balanced(first, z, alpha), _balanced(second, z, alpha)
 
 
 def _modulation(
-    xp: Namespace, z: Array, x: Array, e: Array, alpha: float | None, gamma: float
-) -> tuple[Array, Array]:
-    """α u^γ and ρ = u'/u."""
-    s = xp.astype(x >= 0, x.dtype)
+    xp: Namespace, z: Array, x: Array, sign: Array, e: Array, gamma: float
+) -> tuple[Array, Array, Array]:
+    """u^γ, ρ = u'/u, and b."""
+    s = (1 - sign) / 2
     a, b = s * z + (1 - s) * (1 - z), s * (1 - z) + (1 - s) * z
-    u = (a * e + b) / (1 + e)
-    certain = b == 0
-    rate = (1 - 2 * z) * xp.where(certain, b + 1, e) / (xp.where(certain, a, a * e + b) * (1 + e))
-    # Below the normal numbers the loss is 0 to all its digits, and u^(γ - 1), which autodiff
-    # takes, is not finite: so u is put aside there.
-    lost = u < xp.finfo(x.dtype).smallest_normal
-    modulation = xp.where(lost, 0 * z if gamma else 0 * z + 1, xp.where(lost, b + 1, u) ** gamma)
-    if alpha is not None:
-        modulation = modulation * (alpha * z + (1 - alpha) * (1 - z))
-    return modulation, rate
+    certain, ones = b == 0, 0 * z + 1
+    rate = (1 - 2 * z) * xp.where(certain, ones, e)
+    rate = rate / (xp.where(certain, a, a * e + b) * (1 + e))
+    # Where b is 0, u^γ = e^γ/(1 + e)^γ, and e^γ is taken as exp(-γ|x|): derivatives of a power
+    # would pass through u^(γ - 2), which is not finite where u is small.
+    power = xp.where(certain, ones, (a * e + b) / (1 + e)) ** gamma
+    return xp.where(certain, _decay(xp, x * sign, e, gamma) / (1 + e) ** gamma, power), rate, b
+
+
+def _decay(xp: Namespace, y: Array, e: Array, gamma: float) -> Array:
+    """exp(γ*y), with the rounding error of the product, found by splitting both factors."""
+    eps = xp.finfo(y.dtype).eps
+    bits, rest = (12, 41) if eps > 1e-10 else (27, 27)  # of the halves of y, and off those of γ
+    shifted = gamma * (2.0**rest + 1)
+    gamma_high = shifted - (shifted - gamma)
+    gamma_low = gamma - gamma_high
+    moved = y * (2.0**bits + 1)
+    high = moved - (moved - y)
+    low = y - high
+    product = y * gamma
+    error = (high * gamma_high - product + low * gamma_high + high * gamma_low) + low * gamma_low
+    return xp.exp(product) * (1 + xp.where(e == 0, 0 * e, error))
+
+
+def _balanced(loss: Array, z: Array, alpha: float | None) -> Array:
+    """The loss times α for positives and 1 - α for negatives."""
+    return loss if alpha is None else loss * (alpha * z + (1 - alpha) * (1 - z))
 
 
 # --- softmax ------------------------------------------------------------------
@@ -156,7 +178,7 @@ def _modulation(
 # classes:
 #
 #     loss     = Σ_j z_j*(log1p(S) - d_j)
-#     gradient = (Σz)*p - z,  p = exp(d + r)/(1 + S), and for the argmax (Σz - z) - (Σz)*S/(1 + S)
+#     gradient = (Σz)*p - z,  p = exp(d + r)/(1 + S), and for the argmax ((Σz - z) - z*S)/(1 + S)
 
 
 def softmax_cross_entropy(xp: Namespace, z: Array, x: Array, classes: Array) -> Array:
@@ -173,7 +195,7 @@ def softmax_value_and_gradient(
     loss = xp.sum(_product(xp, z, xp.log1p(rest) - d), axis=-1)
     total = xp.sum(z, axis=-1, keepdims=True)
     others = xp.sum(xp.where(top, xp.zeros_like(z), z), axis=-1, keepdims=True)
-    of_top = others - total * (rest / (1 + rest))  # others = Σz - z without its rounding
+    of_top = (others - z * rest) / (1 + rest)  # others is Σz - z without its rounding
     return loss, xp.where(top, of_top, total * (powers / (1 + rest)) - z)
 
 

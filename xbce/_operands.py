@@ -1,5 +1,6 @@
 """What goes beside labels and logits: scalars, weights, masks, the weight of positives."""
 
+from math import inf
 from operator import index
 from typing import Any
 
@@ -36,6 +37,8 @@ def weights_for(xp: Namespace, weights: Any, like: dict[str, Array], name: str |
 def mask_for(xp: Namespace, where: Any, like: dict[str, Array], name: str | None) -> Array:
     """A mask as a bool array that goes with the values in `like`."""
     ((_, values),) = like.items()
+    if isinstance(where, np.ndarray) and where.ndim == 0:
+        where = where.item()
     if isinstance(where, (bool, np.bool_)):
         return _arrays.constant(xp, bool(where), xp.bool, values)
     _arrays.namespace(like | {"where": where}, name)
@@ -94,8 +97,8 @@ def integer(argument: str, value: Any, name: str | None) -> int:
 def focal(alpha: Any, gamma: Any, name: str | None = None) -> dict[str, Any]:
     """The parameters of the focal loss as Python numbers."""
     focusing = number("gamma", gamma, name)
-    if focusing < 0:
-        _arrays.fail(ValueError, f"`gamma` must be 0 or more; got {focusing}.", name)
+    if not 0 <= focusing < inf:
+        _arrays.fail(ValueError, f"`gamma` must be 0 or more, and finite; got {focusing}.", name)
     return {"alpha": None if alpha is None else number("alpha", alpha, name), "gamma": focusing}
 
 

@@ -77,6 +77,8 @@ def _terms(
     mask, smoothing = options.pop("mask", None), options.pop("smoothing", None)
     if mask is not None:
         arrays = [_only(xp, mask, array) for array in arrays]
+        if not _arrays.is_number(options.get("q", 1)):
+            options["q"] = xp.where(mask, options["q"], xp.ones_like(options["q"]))
     if smoothing is not None:
         number = arrays[-1].shape[-1] if classes else 2
         arrays[0] = _formula.smooth(xp, arrays[0], smoothing, number)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from xbce import _formula
+from xbce._arrays import is_number
 from xbce._collection import (
     GraphKeys,
     LossCollection,
@@ -259,6 +260,8 @@ def sparse_softmax_cross_entropy(
 
 def _squeezed(array: Any, rank: int) -> Any:
     """The array without a last dimension of 1 that it has beyond `rank`, as TensorFlow does."""
+    if is_number(array):
+        return array
     shape = tuple(getattr(array, "shape", ()))
     return array[..., 0] if len(shape) == rank + 1 and shape[-1:] == (1,) else array
 
