@@ -1,6 +1,6 @@
 """Sigmoid cross entropy for any array that follows the Python array API standard."""
 
-from xbce import derivatives, losses, nn
+from xbce import derivatives, losses, nn, testing
 from xbce.losses import Reduction, sigmoid_cross_entropy
 from xbce.nn import sigmoid_cross_entropy_with_logits
 
@@ -11,6 +11,7 @@ __all__ = [
     "nn",
     "sigmoid_cross_entropy",
     "sigmoid_cross_entropy_with_logits",
+    "testing",
 ]
 
 __version__ = "0.1.0"
