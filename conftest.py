@@ -43,7 +43,7 @@ class Variant:
         module = self.row.namespaces[-1].partition(".")[0]
         if importlib.util.find_spec(module) is None:
             return f"{self.name}: {module} is not installed"
-        if self.devices == ("cuda",) and not _has_cuda(module):
+        if "cuda:0" in self.devices and not _has_cuda(module):
             return f"{self.name}: no CUDA GPU here"
         return None
 
@@ -82,8 +82,8 @@ VARIANTS = (
     Variant("strictest", "array-api-strict", enter=_strictest),
     Variant("strict-no-float64", "array-api-strict", ("no_float64",), ("float32",)),
     Variant("torch", "torch", ("cpu",)),
-    Variant("torch-cuda", "torch", ("cuda",)),
-    Variant("cupy", "cupy", ("cuda",)),
+    Variant("torch-cuda", "torch", ("cuda:0",)),
+    Variant("cupy", "cupy", ("cuda:0",)),
     Variant("jax", "jax", enter=_jax_x64(True)),
     Variant("jax-jit", "jax", enter=_jax_x64(True), transform=True),
     Variant("jax-x32", "jax", dtypes=("float16", "bfloat16", "float32"), enter=_jax_x64(False)),
