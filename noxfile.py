@@ -134,7 +134,7 @@ def package(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def thorough(session: nox.Session) -> None:
-    """Every promise of accuracy, on millions of values: ten minutes."""
+    """Every promise of accuracy, on millions of values: a quarter of an hour on two cores."""
     session.install(TORCH, "jax", "dask[array]", *TEST, "-e", ".")
     run_tests(session, "tests/test_accuracy.py", "--thorough")
 
