@@ -176,7 +176,7 @@ def _evaluate(formula: Callable[..., Any], digits: int, *arrays: Any) -> Any:
         import mpmath
     except ImportError as error:
         raise ImportError("The oracle needs mparray: pip install xbce[testing].") from error
-    with _precision, mpmath.workdps(digits):
+    with _precision, mpmath.workdps(digits), np.errstate(all="ignore"):
         exact = [mparray.asarray(as_numpy(array)) for array in arrays if array is not None]
         return formula(mparray, *exact)
 
