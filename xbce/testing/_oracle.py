@@ -167,7 +167,8 @@ def as_numpy(array: Any) -> np.ndarray:
         array = array._array  # NumPy may not see what is on its other devices
     elif type(array).__module__.startswith("mparray"):
         array = array._data
-    return np.asarray(array, dtype=np.float64)
+    with np.errstate(all="ignore"):  # older NumPy warns of a NaN among exact numbers
+        return np.asarray(array, dtype=np.float64)
 
 
 def _evaluate(formula: Callable[..., Any], digits: int, *arrays: Any) -> Any:
@@ -194,7 +195,7 @@ def _two_floats(exact: Any) -> tuple[np.ndarray, np.ndarray]:
     import mpmath
 
     with _precision, mpmath.workdps(50):
-        high = np.asarray(numbers, dtype=np.float64)
+        high = as_numpy(exact)
         rest = [number - mpmath.mpf(h) for number, h in zip(numbers.flat, high.flat, strict=True)]
         low = np.asarray([float(r) for r in rest], dtype=np.float64).reshape(high.shape)
     return high, np.where(np.isfinite(high), low, 0.0)
