@@ -188,14 +188,12 @@ def _focal_gradient(xp: Namespace, *arrays: Array, **options: Any) -> Array:
 
 def _two_floats(exact: Any) -> tuple[np.ndarray, np.ndarray]:
     """Exact numbers as sums of two float64: 106 bits, enough to tell fractions of an ulp."""
-    numbers = getattr(exact, "_data", exact)
+    numbers, high = getattr(exact, "_data", exact), as_numpy(exact)
     if getattr(numbers, "dtype", None) != np.dtype(object):
-        high = as_numpy(exact)
         return high, np.zeros_like(high)
     import mpmath
 
     with _precision, mpmath.workdps(50):
-        high = as_numpy(exact)
         rest = [number - mpmath.mpf(h) for number, h in zip(numbers.flat, high.flat, strict=True)]
         low = np.asarray([float(r) for r in rest], dtype=np.float64).reshape(high.shape)
     return high, np.where(np.isfinite(high), low, 0.0)
