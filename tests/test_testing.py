@@ -144,6 +144,19 @@ def test_it_passes_the_focal_loss(alpha, gamma, dtype, max_ulp):
     audit(focal, np, [dtype], alpha=alpha, gamma=gamma, samples=40).check(max_ulp=max_ulp)
 
 
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_it_passes_the_softmax_and_fails_an_error_in_it(classes):
+    def softmax(labels, logits):
+        return xbce.nn.softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+
+    def planted(labels, logits):
+        return softmax(labels, logits) * (1 + 40 * np.finfo(logits.dtype).eps)
+
+    audit(softmax, np, classes=classes, samples=200).check(max_ulp=16)
+    with pytest.raises(AssertionError, match=f"loss, (hard|soft) labels, {classes} classes"):
+        audit(planted, np, classes=classes, samples=200).check(max_ulp=16)
+
+
 def test_it_fails_what_cancels():
     torch = pytest.importorskip("torch")
 

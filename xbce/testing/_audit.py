@@ -7,7 +7,13 @@ import numpy as np
 
 from xbce import _arrays, _backends
 from xbce._formula import Array, Namespace
-from xbce.testing._oracle import as_numpy, exact_gradient, exact_loss, ulp_error
+from xbce.testing._oracle import (
+    as_numpy,
+    exact_gradient,
+    exact_loss,
+    exact_softmax_loss,
+    ulp_error,
+)
 from xbce.testing._report import Region, Report, Rule, Special
 
 Loss = Callable[[Array, Array], Array]
@@ -25,10 +31,11 @@ def audit(
     pos_weight: float | None = None,
     alpha: float | None = None,
     gamma: float = 0.0,
+    classes: int | None = None,
     samples: int = 300,
     name: str | None = None,
 ) -> Report:
-    """Measure an implementation of sigmoid cross entropy against the exact one.
+    """Measure an implementation of sigmoid or softmax cross entropy against the exact one.
 
     Parameters
     ----------
@@ -46,6 +53,9 @@ def audit(
     pos_weight, alpha, gamma : float, optional
         What `loss_fn` weighs positives by, and its focal parameters; the defaults are the
         plain loss. `xbce.nn` says what they mean.
+    classes : int, optional
+        Audit softmax cross entropy over the last axis, of so many classes, instead: the
+        loss only, over logits of several scales, with ties and masked classes.
     samples : int
         Inputs a region: 300 take about a second a dtype.
     name : str, optional
@@ -82,6 +92,9 @@ def audit(
     if alpha is not None or gamma != 0:
         gradient_fn = None  # the terms of a focal gradient may cancel: no ulp to measure it in
     for dtype in dtypes:
+        if classes is not None:
+            report.regions.extend(_softmax_regions(loss_fn, xp, dtype, classes, samples))
+            continue
         options = {"pos_weight": pos_weight, "alpha": alpha, "gamma": gamma}
         measure = _Measure(loss_fn, gradient_fn, xp, dtype, options)
         report.regions.extend(measure.regions(samples))
@@ -221,6 +234,39 @@ def _regions(
                 doubt = 0.0 if kind == "hard" else np.exp2(rng.uniform(np.log2(eps), -1, samples))
                 labels = np.where(certain, 1 - doubt, doubt)
                 yield f"{kind} {side} labels, {size} logits", labels, logits
+
+
+def _softmax_regions(
+    loss_fn: Loss, xp: Namespace, dtype: str, classes: int, samples: int
+) -> Iterator[Region]:
+    """Errors of a softmax loss in ulp, by the labels and the scale of the logits."""
+    rng = np.random.default_rng(0)
+    rows = max(4, samples // classes)
+    made = getattr(xp, dtype, None) or np.dtype(dtype)
+    for kind in ("hard", "soft"):
+        for scale in (1e-3, 1.0, 1e2, 1e3):
+            logits = scale * rng.normal(size=(rows, classes))
+            logits[0] = logits[0, 0]  # all tied
+            labels = np.eye(classes)[rng.integers(0, classes, rows)]
+            if kind == "soft":
+                labels = 0.9 * labels + 0.1 / classes
+            else:
+                masked = (labels[1] == 0) & (rng.random(classes) < 0.5)
+                logits[1, masked] = -np.inf
+            z, x = (xp.asarray(values, dtype=made) for values in (labels, logits))
+            labels, logits = as_numpy(z), as_numpy(x)
+            exact, actual = exact_softmax_loss(labels=labels, logits=logits), loss_fn(z, x)
+            errors = ulp_error(actual, exact)
+            worst = int(np.argmax(errors))
+            values = (np.max(labels[worst]), np.max(logits[worst]), as_numpy(actual)[worst])
+            yield Region(
+                dtype,
+                "loss",
+                f"{kind} labels, {classes} classes, logits of scale {scale:g}",
+                float(errors[worst]),
+                float(np.quantile(errors, 0.99, method="lower")),
+                (*map(float, values), float(as_numpy(exact)[worst])),  # type: ignore[arg-type]
+            )
 
 
 def _autodiff(loss_fn: Loss, xp: Namespace) -> Loss | None:
