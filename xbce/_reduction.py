@@ -109,7 +109,7 @@ class Weighting:
             if is_number(weights):
                 dtype = self.values.dtype
                 weights = _arrays.constant(self.xp, weights, dtype, self.values)
-            return _execution.run(_masked, self.xp, weights, self.mask), 1.0
+            return _execution.run(masked, self.xp, weights, self.mask), 1.0
         if not is_number(weights) or self.reduction == Reduction.NONE:
             return weights, 1.0
         if self.reduction == Reduction.MEAN and weights != 0:
@@ -191,8 +191,11 @@ def _quotient(xp: Namespace, total: Array, scale: Any, denominator: Any) -> Arra
     return total / xp.where(empty, xp.ones_like(denominator), denominator)
 
 
-def _masked(xp: Namespace, weights: Array, mask: Array) -> Array:
-    return xp.where(mask, weights, xp.zeros_like(weights))
+def masked(xp: Namespace, array: Array, mask: Array) -> Array:
+    """The array, and 0 where the mask, which may lack the axis of classes, leaves it out."""
+    if 0 < mask.ndim < array.ndim:
+        mask = mask[..., None]
+    return xp.where(mask, array, xp.zeros_like(array))
 
 
 def _times(array: Array, factor: Any) -> Array:

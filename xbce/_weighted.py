@@ -11,8 +11,8 @@ from xbce import _arrays, _execution, _formula, _operands
 from xbce._collection import gather
 from xbce._elementwise import with_classes
 from xbce._execution import Formula
-from xbce._formula import Array, Namespace
-from xbce._reduction import Reduction, Weighting
+from xbce._formula import Namespace
+from xbce._reduction import Reduction, Weighting, masked
 
 
 def weighted_loss(
@@ -76,7 +76,7 @@ def _terms(
     arrays = list(operands[len(names) :])
     mask, smoothing = options.pop("mask", None), options.pop("smoothing", None)
     if mask is not None:
-        arrays = [_only(xp, mask, array) for array in arrays]
+        arrays = [masked(xp, array, mask) for array in arrays]
         if not _arrays.is_number(options.get("q", 1)):
             options["q"] = xp.where(mask, options["q"], xp.ones_like(options["q"]))
     if smoothing is not None:
@@ -85,13 +85,6 @@ def _terms(
     if classes:
         return with_classes(formula, xp, *arrays, **options)
     return formula(xp, *arrays, **options)
-
-
-def _only(xp: Namespace, mask: Array, array: Array) -> Array:
-    """The array, and 0 where the mask, which may lack the axis of classes, leaves it out."""
-    if 0 < mask.ndim < array.ndim:
-        mask = mask[..., None]
-    return xp.where(mask, array, xp.zeros_like(array))
 
 
 def _validated(reduction: Reduction | str, scope: str | None) -> Reduction:
