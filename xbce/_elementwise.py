@@ -58,5 +58,6 @@ def _named(labels: Array, logits: Array) -> dict[str, Array]:
 
 
 def _namespace(labels: Array, logits: Array, name: str | None) -> Namespace:
-    _operands.both(labels, logits, name)
+    if labels is None or logits is None:
+        _arrays.fail(ValueError, "Both labels and logits must be provided.", name)
     return _arrays.namespace(_named(labels, logits), name)

@@ -79,12 +79,6 @@ def number(argument: str, value: Any, name: str | None) -> float:
     return value
 
 
-def both(labels: Any, logits: Any, name: str | None) -> None:
-    """Raise ValueError unless neither is None."""
-    if labels is None or logits is None:
-        _arrays.fail(ValueError, "Both labels and logits must be provided.", name)
-
-
 def integer(argument: str, value: Any, name: str | None) -> int:
     """An integer of Python or NumPy."""
     try:
