@@ -1,6 +1,7 @@
 """Sigmoid cross entropy for any array that follows the Python array API standard."""
 
 from xbce import derivatives, losses, nn, testing
+from xbce._execution import options
 from xbce.losses import Reduction, sigmoid_cross_entropy
 from xbce.nn import sigmoid_cross_entropy_with_logits
 
@@ -9,6 +10,7 @@ __all__ = [
     "derivatives",
     "losses",
     "nn",
+    "options",
     "sigmoid_cross_entropy",
     "sigmoid_cross_entropy_with_logits",
     "testing",

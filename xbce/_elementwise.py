@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from xbce import _arrays, _execution, _operands
+from xbce import _arrays, _execution, _formula, _operands
 from xbce._execution import Formula
 from xbce._formula import Array, Namespace
 
@@ -19,13 +19,14 @@ def sigmoid_family(
     outputs: int = 1,
 ) -> Any:
     """Evaluate `formula` element by element, as one array or as a tuple of `outputs`."""
-    xp = _namespace(labels, logits, name)
+    xp, gradient = _namespace(labels, logits, name), _formula.GRADIENTS.get(formula)
     with _execution.quiet():
         operands: tuple[Any, ...] = _arrays.checked(xp, _named(labels, logits), name=name)
         if pos_weight is not None:
             like = {"logits": operands[-1]}
-            operands += (_operands.pos_weight_for(xp, pos_weight, like, name),)
-        results = _execution.run(formula, xp, *operands, outputs=outputs)
+            operands = (_operands.pos_weight_for(xp, pos_weight, like, name), *operands)
+            formula, gradient = (f and partial(_weight_first, f) for f in (formula, gradient))
+        results = _execution.run(formula, xp, *operands, outputs=outputs, gradient=gradient)
         if outputs == 1:
             return _arrays.cast(xp, results, logits.dtype)
         return tuple(_arrays.cast(xp, result, logits.dtype) for result in results)
@@ -51,6 +52,10 @@ def softmax_family(
 def with_classes(formula: Formula, xp: Namespace, *operands: Any, **options: Any) -> Any:
     """``formula(xp, labels, logits, the numbers of the classes)``."""
     return formula(xp, *operands, _arrays.numbers(xp, operands[1]), **options)
+
+
+def _weight_first(formula: Formula, xp: Namespace, q: Any, z: Array, x: Array) -> Any:
+    return formula(xp, z, x, q)
 
 
 def _named(labels: Array, logits: Array) -> dict[str, Array]:

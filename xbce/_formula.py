@@ -67,6 +67,10 @@ def sigmoid_value_and_gradient(
     return loss, slope + sign * _scaled(curve, e / (1 + e))
 
 
+# The derivative by x where it is a formula of its own: what autograd may run without a graph.
+GRADIENTS = {sigmoid_cross_entropy: sigmoid_gradient}
+
+
 def _tangent(xp: Namespace, z: Array, x: Array, q: Any) -> tuple[Array, Any, Array, Array]:
     """t, the slope far from 0; c, which scales the curve near 0; 1 - 2s, the sign of -x; e."""
     s = xp.astype(x >= 0, x.dtype)

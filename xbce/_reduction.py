@@ -67,7 +67,7 @@ class Reduction(StrEnum):
             raise ValueError(f"Invalid Reduction Key {key}. Key should be one of {keys}.")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Weighting:
     """Checked weights, a Python float or an array, that reduce losses of the shape of `values`.
 
@@ -81,82 +81,96 @@ class Weighting:
     values: Array
     mask: Array | None = None
 
-    def reduce(self, formula: Formula, *operands: Any) -> Array:
-        """The losses ``formula(xp, *operands)``, weighted and reduced."""
-        weights, scale = self._split()
-        losses = self._run(formula, 1, weights, *operands)
-        return self._reduced(losses, scale, self._denominator(weights))
+    def reduce(self, formula: Formula, *operands: Any, gradient: Formula | None = None) -> Array:
+        """The losses ``formula(xp, *operands)``, weighted and reduced.
+
+        `gradient` is the derivative of `formula` by the last operand, where there is one to give.
+        """
+        weighers, scale = self._split()
+        if gradient is not None:
+            gradient = partial(_weighted, gradient, 1, len(weighers))
+        total = self._run(formula, weighers, operands, gradient=gradient)
+        return self._divided(total, scale, self._denominator(weighers))
 
     def reduce_with_gradient(self, formula: Formula, *operands: Any) -> tuple[Array, Array]:
         """The same for ``losses, gradient = formula(xp, *operands)``, and the result's gradient."""
-        weights, scale = self._split()
-        denominator = self._denominator(weights)
-        factor = weights * scale * self._share(denominator)
-        if not is_number(factor):
-            factor = _arrays.cast(self.xp, factor, self.values.dtype)
-        losses, gradient = self._run(formula, 2, weights, factor, *operands)
-        return self._reduced(losses, scale, denominator), gradient
+        weighers, scale = self._split()
+        denominator = self._denominator(weighers)
+        share = scale * self._share(denominator)
+        if not is_number(share):
+            share = _arrays.cast(self.xp, share, self.values.dtype)
+        total, gradient = self._run(formula, weighers, (share, *operands), outputs=2)
+        return self._divided(total, scale, denominator), gradient
 
-    def _run(self, formula: Formula, outputs: int, *operands: Any) -> Any:
-        weighted = partial(_weighted, formula, outputs)
-        classes = len(operands[-1].shape) > len(self.values.shape)
-        return _execution.run(weighted, self.xp, *operands, outputs=outputs, classes=classes)
+    def _run(
+        self, formula: Formula, weighers: Any, operands: Any, outputs: int = 1, **how: Any
+    ) -> Any:
+        summed = None
+        if self.reduction != Reduction.NONE:
+            summed = _arrays.accumulator(self.xp, self.values)
+        return _execution.run(
+            partial(_weighted, formula, outputs, len(weighers)),
+            self.xp,
+            *weighers,
+            *operands,
+            outputs=outputs,
+            classes=len(operands[-1].shape) > len(self.values.shape),
+            summed=summed,
+            **how,
+        )
 
-    def _split(self) -> tuple[Any, Any]:
-        """Weights of the elements, and a scale of their sum, where a constant weight goes."""
+    def _split(self) -> tuple[tuple[Any, ...], Any]:
+        """What weighs the elements: weights, and a mask if any; and a scale of their sum.
+
+        A constant weight without a mask is such a scale.
+        """
         weights = self.weights
         if self.mask is not None:
             if is_number(weights):
-                dtype = self.values.dtype
-                weights = _arrays.constant(self.xp, weights, dtype, self.values)
-            return _execution.run(masked, self.xp, weights, self.mask), 1.0
+                weights = _arrays.constant(self.xp, weights, self.values.dtype, self.values)
+            return (weights, self.mask), 1.0
         if not is_number(weights) or self.reduction == Reduction.NONE:
-            return weights, 1.0
+            return (weights,), 1.0
         if self.reduction == Reduction.MEAN and weights != 0:
-            return 1.0, weights / weights  # 1, and NaN where the sum of the weights is not finite
-        return 1.0, weights
+            weights /= weights  # 1, and NaN where the sum of the weights is not finite
+        return (1.0,), weights
 
-    def _reduced(self, losses: Array, scale: Any, denominator: Any) -> Array:
+    def _divided(self, total: Array, scale: Any, denominator: Any) -> Array:
         if self.reduction == Reduction.NONE:
-            return losses
-        total = _execution.total(self.xp, losses, _arrays.accumulator(self.xp, losses))
+            return total
         return _execution.run(_quotient, self.xp, total, scale, denominator)
 
-    def _denominator(self, weights: Any) -> Any:
+    def _denominator(self, weighers: tuple[Any, ...]) -> Any:
         """What the sum is divided by, a Python number where the shapes tell it."""
         if self.reduction in (Reduction.NONE, Reduction.SUM):
             return 1
         if self.reduction == Reduction.SUM_OVER_BATCH_SIZE:
-            if self.mask is None:
-                return self._count()
-            return self._over_values(_arrays.cast(self.xp, self.mask, self.values.dtype))
-        if is_number(weights):
+            return self._count() if self.mask is None else self._over_values(_present, (self.mask,))
+        if is_number(weighers[0]):
             return self._count() if self.weights != 0 else 0
-        return self._over_values(weights, self.reduction != Reduction.MEAN)
+        formula = masked if self.reduction == Reduction.MEAN else _present
+        return self._over_values(formula, weighers)
 
-    def _over_values(self, weights: Array, present: bool = True) -> Array:
-        """count(W ≠ 0), or ΣW, each weight as often as it is broadcast to the values."""
-        xp, sizes = self.xp, (_arrays.count(self.values), _arrays.count(weights))
-        if None in sizes:
-            weights, repeats = _execution.run(_spread, xp, weights, self.values), 1
+    def _over_values(self, formula: Formula, weighers: tuple[Array, ...]) -> Array:
+        """Σ ``formula(xp, *weighers)``, each element as often as it is broadcast to the values."""
+        xp, sizes = self.xp, [_arrays.count(array) for array in (self.values, *weighers)]
+        dtype = summed = _arrays.accumulator(xp, self.values)
+        if formula is _present:  # without float64 there may be no int64 either
+            summed = xp.int64 if dtype == xp.float64 else xp.int32
+        if None in sizes or len(set(sizes[1:]) - {1}) > 1:
+            formula, weighers, repeats = partial(_spread, formula), (*weighers, self.values), 1
         else:
-            repeats = sizes[0] // max(sizes[1], 1)
-        dtype = _arrays.accumulator(xp, weights)
-        if not present:
-            return _execution.total(xp, weights, dtype) * repeats
-        if dtype == xp.float64:
-            return xp.astype(xp.count_nonzero(weights) * repeats, dtype)
-        # Where there is no float64 there may be no int64 either, which count_nonzero gives.
-        counted = xp.sum(xp.astype(weights != 0, xp.int32), dtype=xp.int32)
-        return xp.astype(counted * repeats, dtype)
+            repeats = sizes[0] // max(1, *sizes[1:])
+        total = _execution.run(formula, xp, *weighers, summed=summed)
+        return _arrays.cast(xp, total * repeats, dtype)
 
     def _count(self) -> Any:
         """The number of values, computed with them where the shape does not tell."""
         size = _arrays.count(self.values)
         if size is not None:
             return size
-        ones = self.xp.ones_like(self.values)
-        return _execution.total(self.xp, ones, _arrays.accumulator(self.xp, ones))
+        dtype = _arrays.accumulator(self.xp, self.values)
+        return _execution.run(_one, self.xp, self.values, summed=dtype)
 
     def _share(self, denominator: Any) -> Any:
         """1/denominator, what each loss counts for; a Python number where the denominator is."""
@@ -166,14 +180,17 @@ class Weighting:
         return _execution.run(_quotient, self.xp, one, 1.0, denominator)
 
 
-def _weighted(formula: Formula, outputs: int, xp: Namespace, *operands: Any) -> Any:
-    """What `formula` gives, times as many factors as it has `outputs`."""
-    factors, operands = operands[:outputs], operands[outputs:]
-    results = formula(xp, *operands)
+def _weighted(formula: Formula, outputs: int, number: int, xp: Namespace, *operands: Any) -> Any:
+    """What `formula` gives of the operands after the `number` of weighers, times their weights.
+
+    With two outputs a share of the second stands between.
+    """
+    weights = masked(xp, *operands[:number])
     if outputs == 1:
-        return _times(results, *factors)
-    losses, gradient = results
-    weights, factor = factors
+        return _times(formula(xp, *operands[number:]), weights)
+    share, *operands = operands[number:]
+    losses, gradient = formula(xp, *operands)
+    factor = _times(weights, share)
     if not is_number(factor) and 0 < factor.ndim < gradient.ndim:
         factor = factor[..., None]
     return _times(losses, weights), _times(gradient, factor)
@@ -191,16 +208,34 @@ def _quotient(xp: Namespace, total: Array, scale: Any, denominator: Any) -> Arra
     return total / xp.where(empty, xp.ones_like(denominator), denominator)
 
 
-def masked(xp: Namespace, array: Array, mask: Array) -> Array:
-    """The array, and 0 where the mask, which may lack the axis of classes, leaves it out."""
+def masked(xp: Namespace, array: Array, mask: Array | None = None, fill: float = 0) -> Array:
+    """The array, and `fill` where the mask, which may lack the axis of classes, leaves it out."""
+    if mask is None:
+        return array
     if 0 < mask.ndim < array.ndim:
         mask = mask[..., None]
-    return xp.where(mask, array, xp.zeros_like(array))
+    # An array of its value, from the mask: fusers know no zeros_like.
+    return xp.where(mask, array, 0 * xp.astype(mask, array.dtype) + fill)
+
+
+def _present(xp: Namespace, weights: Array, mask: Array | None = None) -> Array:
+    """1 where there is a weight, or a bool that is true, else 0."""
+    weights = masked(xp, weights, mask)
+    return xp.astype(weights if weights.dtype == xp.bool else weights != 0, xp.uint8)
+
+
+def _one(xp: Namespace, values: Array) -> Array:
+    return xp.ones_like(values)
+
+
+def _spread(formula: Formula, xp: Namespace, *operands: Any) -> Array:
+    """``formula(xp, *weighers)`` in the shape of the values, which are the last operand."""
+    *weighers, values = operands
+    weights = formula(xp, *weighers)
+    return xp.where(values == values, weights, weights)
 
 
 def _times(array: Array, factor: Any) -> Array:
-    return array if is_number(factor) and factor == 1 else array * factor
-
-
-def _spread(xp: Namespace, weights: Array, values: Array) -> Array:
-    return xp.where(values == values, weights, weights)
+    if is_number(factor) and factor == 1:
+        return array
+    return array * factor

@@ -60,12 +60,16 @@ def weighted_loss(
         if where is not None:
             mask = operands["mask"] = _operands.mask_for(xp, where, like, scope)
         weighting = Weighting(xp, weights, _validated(reduction, scope), values, mask)
-        terms = partial(_terms, formula, classes, tuple(operands))
-        evaluate = weighting.reduce_with_gradient if gradient else weighting.reduce
-        result = evaluate(terms, *operands.values(), *checked)
-        loss, *by_logits = result if gradient else (result,)
+        names = tuple(operands)
+        terms = partial(_terms, formula, classes, names)
+        if gradient:
+            loss, by_logits = weighting.reduce_with_gradient(terms, *operands.values(), *checked)
+        else:
+            rule = _formula.GRADIENTS.get(formula)
+            rule = partial(_terms, rule, classes, names) if rule else None
+            loss = weighting.reduce(terms, *operands.values(), *checked, gradient=rule)
         loss = gather(_arrays.cast(xp, loss, dtype), loss_collection, scope or default_scope)
-        return (loss, _arrays.cast(xp, by_logits[0], dtype)) if gradient else loss
+        return (loss, _arrays.cast(xp, by_logits, dtype)) if gradient else loss
 
 
 def _terms(
@@ -78,7 +82,7 @@ def _terms(
     if mask is not None:
         arrays = [masked(xp, array, mask) for array in arrays]
         if not _arrays.is_number(options.get("q", 1)):
-            options["q"] = xp.where(mask, options["q"], xp.ones_like(options["q"]))
+            options["q"] = masked(xp, options["q"], mask, fill=1)
     if smoothing is not None:
         number = arrays[-1].shape[-1] if classes else 2
         arrays[0] = _formula.smooth(xp, arrays[0], smoothing, number)

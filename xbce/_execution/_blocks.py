@@ -1,0 +1,146 @@
+"""NumPy in blocks that stay in the cache, on a few threads: the same formula, never a whole array.
+
+A formula of ten operations on a large array moves nine temporary arrays through memory.
+Blocks keep them in the cache, and threads share the blocks, since NumPy lets go of the
+interpreter's lock inside an operation. What a block gives depends on no other, so element-wise
+results do not depend on the number of blocks or threads.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import product
+from math import prod
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xbce._execution import _options
+from xbce._execution._kernel import Kernel
+
+# Chosen from the table in docs/measurements.md. Threads wait for the interpreter's lock between
+# operations, which costs less the larger the blocks are; all blocks together are to need less
+# than 8 MiB.
+BLOCK = 2**14
+"""Elements of a block on one thread."""
+SHARED = 2**17
+"""Elements of all blocks that threads work on at a time."""
+PARALLEL = 2**16
+"""Elements a thread must have to be worth waking."""
+SMALL = 2 * BLOCK
+"""Elements up to which one pass is as good."""
+
+_Slices = tuple[slice, ...]
+
+
+def run(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
+    """``kernel(*operands)``, in blocks where there is more than one."""
+    arrays = [operand for operand in operands if isinstance(operand, np.ndarray)]
+    if max([array.size for array in arrays], default=0) <= SMALL:
+        return kernel(*operands)
+    if _options.current().fuse is False:
+        return kernel(*operands)
+    largest = max(arrays, key=np.size)
+    shape = largest.shape
+    loop = shape[:-1] if kernel.classes else shape
+    shapes = [array.shape[:-1] if len(array.shape) > len(loop) else array.shape for array in arrays]
+    if not prod(loop) or np.broadcast_shapes(*shapes) != loop:
+        return kernel(*operands)  # the result is larger than any array: rare, and small
+    threads = max(1, min(_options.threads(), largest.size // PARALLEL))
+    block = max(SHARED // threads, BLOCK) if threads > 1 else BLOCK
+    parts = _parts(loop, block * prod(loop) // largest.size)
+    sums = np.empty(len(parts), dtype=kernel.summed)
+    results: list[Any] = [None] * kernel.outputs
+
+    def compute(number: int, part: _Slices) -> None:
+        block = kernel.formula(_namespace, *(_cut(operand, part, loop) for operand in operands))
+        for output, array in enumerate(block if kernel.outputs > 1 else (block,)):
+            if output == 0 and kernel.summed is not None:
+                sums[number] = np.add.reduce(array, axis=None, dtype=kernel.summed)
+                continue
+            if results[output] is None:  # at the first block, before there are threads
+                whole = shape if array.ndim == len(shape) else loop
+                results[output] = np.empty_like(largest, dtype=array.dtype, shape=whole)
+            results[output][part] = array
+
+    def compute_all() -> None:
+        with np.errstate(all="ignore"):
+            for number, part in _taken(todo):
+                compute(number, part)
+
+    todo = deque(enumerate(parts))
+    with np.errstate(all="ignore"):
+        compute(*todo.popleft())
+    helpers = [_pool(threads - 1).submit(compute_all) for _ in range(threads - 1)]
+    try:
+        compute_all()
+    finally:
+        todo.clear()  # where a block failed
+        for helper in helpers:
+            if not helper.cancel():  # it has not begun, and there is nothing left to do
+                helper.result()
+    if kernel.summed is not None:
+        results[0] = sums.sum()
+    return results[0] if kernel.outputs == 1 else tuple(results)
+
+
+def _taken(todo: deque[Any]) -> Iterator[Any]:
+    """What is left to do, each item once, however many threads ask."""
+    while True:
+        try:
+            item = todo.popleft()
+        except IndexError:
+            return
+        yield item
+
+
+def _parts(shape: tuple[int, ...], block: int) -> list[_Slices]:
+    """Slices that divide a shape into blocks of at most so many elements, the last axis first."""
+    axes: list[list[slice]] = []
+    for size in reversed(shape):
+        pieces = -(-size // max(block, 1))
+        step = -(-size // pieces)
+        axes.insert(0, [slice(start, start + step) for start in range(0, size, step)])
+        block //= step
+    return list(product(*axes))
+
+
+def _cut(operand: Any, part: _Slices, loop: tuple[int, ...]) -> Any:
+    """The operand's share of a part: all of an axis along which it is stretched."""
+    if not isinstance(operand, np.ndarray) or operand.ndim == 0:
+        return operand
+    first = max(len(loop) - operand.ndim, 0)
+    own = zip(part[first:], operand.shape, loop[first:], strict=False)
+    return operand[tuple(cut if size == whole else slice(None) for cut, size, whole in own)]
+
+
+def _where(condition: Any, a: Any, b: Any) -> NDArray[Any]:
+    """``where``, without a pass where the condition, as nearly always here, holds nowhere."""
+    if np.shape(b) == np.shape(condition) and not condition.any():
+        return b
+    return np.where(condition, a, b)
+
+
+def _astype(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    return array.astype(dtype)
+
+
+_namespace = SimpleNamespace(**vars(np) | {"where": _where, "astype": _astype})
+
+
+def dtype(name: str) -> np.dtype[Any]:
+    """NumPy's dtype of the name that another library has for it."""
+    return np.dtype(name.rpartition(".")[2])
+
+
+@lru_cache(maxsize=None)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="xbce")
+
+
+if hasattr(os, "register_at_fork"):  # a child process has the pool, but not its threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)

@@ -1,0 +1,159 @@
+"""PyTorch: NumPy's blocks on the CPU, torch.compile where asked, and a rule for autograd.
+
+Autograd would keep an array for each operation of a formula. The rule keeps the operands only, and
+runs the derivative as a formula of its own. It saves time and memory and no more: the plain formula
+is right under every transform, and runs wherever a tensor is not one of plain numbers, as
+inside `torch.func`, in forward mode, and in tracers.
+"""
+
+from dataclasses import replace
+from functools import lru_cache, partial
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+import torch
+from torch.autograd.forward_ad import unpack_dual
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+from xbce._execution import _blocks, _options
+from xbce._execution._kernel import Formula, Kernel
+from xbce._formula import Array, Namespace
+
+
+def run(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
+    """``kernel(*operands)`` in blocks, compiled or plainly, differentiable in every way."""
+    tensors = [operand for operand in operands if isinstance(operand, torch.Tensor)]
+    fuse = _options.current().fuse
+    if fuse is False or max(tensor.ndim for tensor in tensors) == 0 or _traced(tensors):
+        return kernel(*operands)
+    if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in tensors):
+        return _evaluate(kernel, operands)
+    if kernel.gradient is not None:
+        return _Rule.apply(kernel, *operands)
+    return _compiled(kernel)(*operands) if fuse is True else kernel(*operands)
+
+
+def _traced(tensors: list[torch.Tensor]) -> bool:
+    """Whether someone follows the operations on these tensors, other than autograd."""
+    if torch.jit.is_tracing() or _get_current_dispatch_mode() is not None:
+        return True
+    for tensor in tensors:
+        if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
+            return True
+        try:
+            tensor.untyped_storage()
+        except NotImplementedError:  # a wrapper of torch.func
+            return True
+        if unpack_dual(tensor).tangent is not None:
+            return True
+    return False
+
+
+def _evaluate(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
+    """``kernel(*operands)`` of plain numbers, recorded nowhere."""
+    if _options.current().fuse is True:
+        return _compiled(kernel)(*map(_argument, operands))
+    tensors = [operand for operand in operands if isinstance(operand, torch.Tensor)]
+    if any(tensor.device.type != "cpu" for tensor in tensors):
+        return kernel(*operands)
+    if max(tensor.numel() for tensor in tensors) <= _blocks.SMALL:
+        return kernel(*operands)
+    return _lent(kernel, operands)
+
+
+# --- compiled -----------------------------------------------------------------
+
+
+@lru_cache(maxsize=256)
+def _compiled(kernel: Kernel) -> Formula:
+    def call(*operands: Any) -> Any:
+        return kernel(*operands)
+
+    # torch.compile counts its recompilations, and gives up at some, by code object.
+    own = FunctionType(call.__code__.replace(), globals(), "kernel", None, call.__closure__)
+    return torch.compile(own, fullgraph=True)
+
+
+def _argument(operand: Any) -> Any:
+    """A number as a tensor, so that another value needs no other program."""
+    if isinstance(operand, torch.Tensor):
+        return operand
+    return torch.tensor(operand, dtype=torch.float64, device="cpu")
+
+
+# --- lent to NumPy ------------------------------------------------------------
+
+
+def _lent(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
+    """``kernel(*operands)`` in NumPy's blocks, on the tensors' own memory."""
+    arrays = (
+        operand.detach().resolve_neg().numpy() if isinstance(operand, torch.Tensor) else operand
+        for operand in operands
+    )
+    summed = None if kernel.summed is None else _blocks.dtype(str(kernel.summed))
+    kernel = replace(kernel, summed=summed)
+    with _options.options(threads=min(_options.threads(), torch.get_num_threads())):
+        results = _blocks.run(kernel, tuple(arrays))
+    if kernel.outputs == 1:
+        return torch.as_tensor(results, device="cpu")
+    return tuple(torch.as_tensor(result, device="cpu") for result in results)
+
+
+# --- autograd -----------------------------------------------------------------
+
+
+class _Rule(torch.autograd.Function):
+    """The kernel, with its derivative by the last operand as a formula of its own."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(kernel: Kernel, *operands: Any) -> Any:
+        return _evaluate(kernel, operands)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.kernel, *operands = inputs
+        ctx.options = _options.current()  # the backward pass may run in another thread
+        tensors = [o if isinstance(o, torch.Tensor) else None for o in operands]
+        ctx.save_for_backward(*tensors)
+        ctx.numbers = [None if t is not None else o for o, t in zip(operands, tensors, strict=True)]
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Any) -> Any:
+        saved = zip(ctx.numbers, ctx.saved_tensors, strict=True)
+        operands = [number if tensor is None else tensor for number, tensor in saved]
+        results: list[Any] = [None] * len(operands)
+        if gradient is None:
+            return (None, *results)
+        with _options.options(*ctx.options), np.errstate(all="ignore"):
+            *others, by_last = ctx.needs_input_grad[1:]
+            if by_last:
+                kernel = Kernel(partial(_chained, ctx.kernel.gradient), ctx.kernel.xp)
+                outer = gradient.to(operands[-1].dtype)
+                results[-1] = run(kernel, (outer, *operands))
+            wanted = [number for number, needed in enumerate(others) if needed]
+            if wanted:
+                by_others = _pulled_back(ctx.kernel, operands, wanted, gradient)
+                for number, result in zip(wanted, by_others, strict=True):
+                    results[number] = result
+        return (None, *results)
+
+
+def _chained(derivative: Formula, xp: Namespace, outer: Array, *operands: Any) -> Array:
+    return derivative(xp, *operands) * outer
+
+
+def _pulled_back(
+    kernel: Kernel, operands: list[Any], wanted: list[int], gradient: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """The derivatives by the operands of these numbers, from the plain formula."""
+
+    def value(*chosen: torch.Tensor) -> Any:
+        new = dict(zip(wanted, chosen, strict=True))
+        return kernel(*(new.get(number, operand) for number, operand in enumerate(operands)))
+
+    _, pull = torch.func.vjp(value, *(operands[number] for number in wanted))
+    return pull(gradient)
