@@ -28,6 +28,8 @@ def is_number(value: Any) -> bool:
 
     NumPy's float64 is a float too, but an array of rank 0 here.
     """
+    if type(value) is float:
+        return True
     if isinstance(value, (int, float)):
         return not isinstance(value, np.generic)
     return type(value).__name__ in ("SymInt", "SymFloat")
@@ -125,7 +127,11 @@ def _native(dtype: DType) -> DType:
 
 def cast(xp: Namespace, array: Array, dtype: DType) -> Array:
     """The array in `dtype`, itself where it has it."""
-    return array if array.dtype == dtype else xp.astype(array, dtype)
+    if array.dtype == dtype:
+        return array
+    if isinstance(array, np.generic):  # what NumPy gives for sums
+        return np.dtype(dtype).type(array)
+    return xp.astype(array, dtype)
 
 
 def accumulator(xp: Namespace, array: Array) -> DType:
@@ -158,6 +164,10 @@ def checked(
     """
     *labels, (argument, logits) = arrays.items()
     dtype, working = logits.dtype, working_dtype(xp, argument, logits, name)
+    if xp is numpy_namespace and dtype == working and axis is None and len(labels) == 1:
+        array = labels[0][1]
+        if array.dtype == dtype and array.shape == logits.shape:
+            return array, logits  # at once, as above
     if axis is not None:
         axis = _axis_of(argument, logits, axis, name)
     operands = [logits]
@@ -244,7 +254,10 @@ def unknown(size: Any) -> bool:
 
 def count(array: Array) -> Any:
     """The number of elements; None where a dimension is unknown."""
-    return None if any(unknown(size) for size in array.shape) else prod(array.shape)
+    for size in array.shape:
+        if unknown(size):
+            return None
+    return prod(array.shape)
 
 
 def same_shape(arrays: dict[str, Array], name: str | None = None) -> None:

@@ -25,7 +25,8 @@ def sigmoid_family(
         if pos_weight is not None:
             like = {"logits": operands[-1]}
             operands = (_operands.pos_weight_for(xp, pos_weight, like, name), *operands)
-            formula, gradient = (f and partial(_weight_first, f) for f in (formula, gradient))
+            formula = partial(_weight_first, formula)
+            gradient = gradient and partial(_weight_first, gradient)
         results = _execution.run(formula, xp, *operands, outputs=outputs, gradient=gradient)
         if outputs == 1:
             return _arrays.cast(xp, results, logits.dtype)

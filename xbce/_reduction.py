@@ -16,6 +16,8 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from xbce import _arrays, _execution
 from xbce._arrays import is_number
 from xbce._execution import Formula
@@ -87,9 +89,11 @@ class Weighting:
         `gradient` is the derivative of `formula` by the last operand, where there is one to give.
         """
         weighers, scale = self._split()
-        if gradient is not None:
-            gradient = partial(_weighted, gradient, 1, len(weighers))
-        total = self._run(formula, weighers, operands, gradient=gradient)
+        if len(weighers) > 1 or not _is_one(weighers[0]):
+            formula = partial(_weighted, formula, 1, len(weighers))
+            gradient = gradient and partial(_weighted, gradient, 1, len(weighers))
+            operands = (*weighers, *operands)
+        total = self._run(formula, operands, gradient=gradient)
         return self._divided(total, scale, self._denominator(weighers))
 
     def reduce_with_gradient(self, formula: Formula, *operands: Any) -> tuple[Array, Array]:
@@ -99,25 +103,15 @@ class Weighting:
         share = scale * self._share(denominator)
         if not is_number(share):
             share = _arrays.cast(self.xp, share, self.values.dtype)
-        total, gradient = self._run(formula, weighers, (share, *operands), outputs=2)
+        formula = partial(_weighted, formula, 2, len(weighers))
+        total, gradient = self._run(formula, (*weighers, share, *operands), outputs=2)
         return self._divided(total, scale, denominator), gradient
 
-    def _run(
-        self, formula: Formula, weighers: Any, operands: Any, outputs: int = 1, **how: Any
-    ) -> Any:
-        summed = None
-        if self.reduction != Reduction.NONE:
-            summed = _arrays.accumulator(self.xp, self.values)
-        return _execution.run(
-            partial(_weighted, formula, outputs, len(weighers)),
-            self.xp,
-            *weighers,
-            *operands,
-            outputs=outputs,
-            classes=len(operands[-1].shape) > len(self.values.shape),
-            summed=summed,
-            **how,
-        )
+    def _run(self, formula: Formula, operands: tuple[Any, ...], **how: Any) -> Any:
+        if self.reduction is not Reduction.NONE:
+            how["summed"] = _arrays.accumulator(self.xp, self.values)
+        classes = len(operands[-1].shape) > len(self.values.shape)
+        return _execution.run(formula, self.xp, *operands, classes=classes, **how)
 
     def _split(self) -> tuple[tuple[Any, ...], Any]:
         """What weighs the elements: weights, and a mask if any; and a scale of their sum.
@@ -129,26 +123,28 @@ class Weighting:
             if is_number(weights):
                 weights = _arrays.constant(self.xp, weights, self.values.dtype, self.values)
             return (weights, self.mask), 1.0
-        if not is_number(weights) or self.reduction == Reduction.NONE:
+        if not is_number(weights) or self.reduction is Reduction.NONE:
             return (weights,), 1.0
-        if self.reduction == Reduction.MEAN and weights != 0:
+        if self.reduction is Reduction.MEAN and weights != 0:
             weights /= weights  # 1, and NaN where the sum of the weights is not finite
         return (1.0,), weights
 
     def _divided(self, total: Array, scale: Any, denominator: Any) -> Array:
-        if self.reduction == Reduction.NONE:
+        if self.reduction is Reduction.NONE:
             return total
+        if isinstance(total, np.generic):  # at once: small arrays are to cost little Python
+            return _quotient(self.xp, total, scale, denominator)
         return _execution.run(_quotient, self.xp, total, scale, denominator)
 
     def _denominator(self, weighers: tuple[Any, ...]) -> Any:
         """What the sum is divided by, a Python number where the shapes tell it."""
-        if self.reduction in (Reduction.NONE, Reduction.SUM):
+        if self.reduction is Reduction.NONE or self.reduction is Reduction.SUM:
             return 1
-        if self.reduction == Reduction.SUM_OVER_BATCH_SIZE:
+        if self.reduction is Reduction.SUM_OVER_BATCH_SIZE:
             return self._count() if self.mask is None else self._over_values(_present, (self.mask,))
         if is_number(weighers[0]):
             return self._count() if self.weights != 0 else 0
-        formula = masked if self.reduction == Reduction.MEAN else _present
+        formula = masked if self.reduction is Reduction.MEAN else _present
         return self._over_values(formula, weighers)
 
     def _over_values(self, formula: Formula, weighers: tuple[Array, ...]) -> Array:
@@ -185,12 +181,11 @@ def _weighted(formula: Formula, outputs: int, number: int, xp: Namespace, *opera
 
     With two outputs a share of the second stands between.
     """
-    weights = masked(xp, *operands[:number])
+    weights, operands = masked(xp, *operands[:number]), operands[number:]
     if outputs == 1:
-        return _times(formula(xp, *operands[number:]), weights)
-    share, *operands = operands[number:]
-    losses, gradient = formula(xp, *operands)
-    factor = _times(weights, share)
+        return _times(formula(xp, *operands), weights)
+    losses, gradient = formula(xp, *operands[1:])
+    factor = _times(operands[0], weights)
     if not is_number(factor) and 0 < factor.ndim < gradient.ndim:
         factor = factor[..., None]
     return _times(losses, weights), _times(gradient, factor)
@@ -235,7 +230,9 @@ def _spread(formula: Formula, xp: Namespace, *operands: Any) -> Array:
     return xp.where(values == values, weights, weights)
 
 
-def _times(array: Array, factor: Any) -> Array:
-    if is_number(factor) and factor == 1:
-        return array
-    return array * factor
+def _times(array: Any, factor: Any) -> Any:
+    return array if _is_one(factor) else array * factor
+
+
+def _is_one(factor: Any) -> bool:
+    return is_number(factor) and bool(factor == 1)

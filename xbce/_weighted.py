@@ -60,14 +60,16 @@ def weighted_loss(
         if where is not None:
             mask = operands["mask"] = _operands.mask_for(xp, where, like, scope)
         weighting = Weighting(xp, weights, _validated(reduction, scope), values, mask)
-        names = tuple(operands)
-        terms = partial(_terms, formula, classes, names)
+        rule = None if gradient else _formula.GRADIENTS.get(formula)
+        if operands or classes:
+            names = tuple(operands)
+            checked = (*operands.values(), *checked)
+            formula = partial(_terms, formula, classes, names)
+            rule = rule and partial(_terms, rule, classes, names)
         if gradient:
-            loss, by_logits = weighting.reduce_with_gradient(terms, *operands.values(), *checked)
+            loss, by_logits = weighting.reduce_with_gradient(formula, *checked)
         else:
-            rule = _formula.GRADIENTS.get(formula)
-            rule = partial(_terms, rule, classes, names) if rule else None
-            loss = weighting.reduce(terms, *operands.values(), *checked, gradient=rule)
+            loss = weighting.reduce(formula, *checked, gradient=rule)
         loss = gather(_arrays.cast(xp, loss, dtype), loss_collection, scope or default_scope)
         return (loss, _arrays.cast(xp, by_logits, dtype)) if gradient else loss
 
@@ -92,6 +94,8 @@ def _terms(
 
 
 def _validated(reduction: Reduction | str, scope: str | None) -> Reduction:
+    if type(reduction) is Reduction:
+        return reduction
     try:
         Reduction.validate(reduction)
     except ValueError as error:

@@ -10,7 +10,7 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import cache
 from itertools import product
 from math import prod
 from types import SimpleNamespace
@@ -22,42 +22,45 @@ from numpy.typing import NDArray
 from xbce._execution import _options
 from xbce._execution._kernel import Kernel
 
-# Chosen from the table in docs/measurements.md. Threads wait for the interpreter's lock between
-# operations, which costs less the larger the blocks are; all blocks together are to need less
-# than 8 MiB.
-BLOCK = 2**14
-"""Elements of a block on one thread."""
-SHARED = 2**17
-"""Elements of all blocks that threads work on at a time."""
-PARALLEL = 2**16
-"""Elements a thread must have to be worth waking."""
-SMALL = 2 * BLOCK
-"""Elements up to which one pass is as good."""
+# Chosen from the tables in docs/measurements.md. Between operations threads wait for the lock of the
+# interpreter, the less the larger their blocks are; a formula holds about six blocks at a time, which
+# are to fit into 8 MiB together.
+BLOCK = 2**17
+"""Bytes of a block on one thread, and the fewest on several."""
+SHARED = 2**20
+"""Bytes of the blocks of all threads together."""
+PARALLEL = 2**17
+"""Elements for each thread that make it worth waking."""
+SMALL = 2**15
+"""Elements up to which one block is as good."""
 
 _Slices = tuple[slice, ...]
 
 
 def run(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
     """``kernel(*operands)``, in blocks where there is more than one."""
-    arrays = [operand for operand in operands if isinstance(operand, np.ndarray)]
-    if max([array.size for array in arrays], default=0) <= SMALL:
-        return kernel(*operands)
+    for operand in operands:  # a loop, and first of all: small arrays are to cost little Python
+        if isinstance(operand, np.ndarray) and operand.size > SMALL:
+            break
+    else:
+        return _at_once(kernel, operands)
     if _options.current().fuse is False:
         return kernel(*operands)
-    largest = max(arrays, key=np.size)
+    arrays = [operand for operand in operands if isinstance(operand, np.ndarray)]
+    largest = max(arrays, key=lambda array: (array.size, array.ndim))
     shape = largest.shape
     loop = shape[:-1] if kernel.classes else shape
     shapes = [array.shape[:-1] if len(array.shape) > len(loop) else array.shape for array in arrays]
     if not prod(loop) or np.broadcast_shapes(*shapes) != loop:
         return kernel(*operands)  # the result is larger than any array: rare, and small
-    threads = max(1, min(_options.threads(), largest.size // PARALLEL))
-    block = max(SHARED // threads, BLOCK) if threads > 1 else BLOCK
+    threads = max(1, min(_options.threads(), largest.size // PARALLEL, SHARED // BLOCK))
+    block = (SHARED // threads if threads > 1 else BLOCK) // largest.itemsize
     parts = _parts(loop, block * prod(loop) // largest.size)
     sums = np.empty(len(parts), dtype=kernel.summed)
     results: list[Any] = [None] * kernel.outputs
 
     def compute(number: int, part: _Slices) -> None:
-        block = kernel.formula(_namespace, *(_cut(operand, part, loop) for operand in operands))
+        block = kernel.formula(_large, *(_cut(operand, part, loop) for operand in operands))
         for output, array in enumerate(block if kernel.outputs > 1 else (block,)):
             if output == 0 and kernel.summed is not None:
                 sums[number] = np.add.reduce(array, axis=None, dtype=kernel.summed)
@@ -86,6 +89,16 @@ def run(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
     if kernel.summed is not None:
         results[0] = sums.sum()
     return results[0] if kernel.outputs == 1 else tuple(results)
+
+
+def _at_once(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
+    """``kernel(*operands)``, by functions that are quicker to call than the standard's."""
+    results = kernel.formula(_small, *operands)
+    if kernel.summed is None:
+        return results
+    if kernel.outputs == 1:
+        return np.add.reduce(results, axis=None, dtype=kernel.summed)
+    return (np.add.reduce(results[0], axis=None, dtype=kernel.summed), *results[1:])
 
 
 def _taken(todo: deque[Any]) -> Iterator[Any]:
@@ -129,7 +142,8 @@ def _astype(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
     return array.astype(dtype)
 
 
-_namespace = SimpleNamespace(**vars(np) | {"where": _where, "astype": _astype})
+_small = SimpleNamespace(**vars(np) | {"astype": _astype})
+_large = SimpleNamespace(**vars(_small) | {"where": _where})
 
 
 def dtype(name: str) -> np.dtype[Any]:
@@ -137,7 +151,7 @@ def dtype(name: str) -> np.dtype[Any]:
     return np.dtype(name.rpartition(".")[2])
 
 
-@lru_cache(maxsize=None)
+@cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="xbce")
 

@@ -66,10 +66,7 @@ def options(fuse: Fuse | None = None, threads: int | None = None) -> Iterator[No
         fuse = outer.fuse
     elif fuse not in ("auto", True, False):
         raise ValueError(f'`fuse` must be "auto", True or False; got {fuse!r}.')
-    if threads is None:
-        threads = outer.threads
-    else:
-        threads = _count("threads", threads)
+    threads = outer.threads if threads is None else _count("threads", threads)
     token = _chosen.set(Chosen(fuse, threads))
     try:
         yield
