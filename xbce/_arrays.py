@@ -40,7 +40,10 @@ def is_number(value: Any) -> bool:
 
 def namespace(arrays: dict[str, Array], name: str | None = None) -> Namespace:
     """The one namespace that all of `arrays`, given by argument name, belong to."""
-    if all(type(array) is np.ndarray for array in arrays.values()):
+    for array in arrays.values():
+        if type(array) is not np.ndarray:
+            break
+    else:
         return numpy_namespace  # at once: small arrays are to cost little Python
     namespaces = [_namespace_of(argument, array, name) for argument, array in arrays.items()]
     libraries = [_backends.of(xp.__name__).name for xp in namespaces]
@@ -156,11 +159,11 @@ def checked(
     axis: int | None = None,
     name: str | None = None,
 ) -> tuple[Array, ...]:
-    """Logits, and labels before them if any, in the dtype to compute in.
+    """Logits in the dtype to compute in, and labels before them if any.
 
-    Labels are cast to the logits' dtype first, where theirs is bool or integer,
-    or another floating one and `any_float` allows it. An `axis` of classes is moved to
-    the end.
+    Labels of a bool or integer dtype, or with `any_float` of another floating one, keep it, for
+    the formula to cast them; for 16-bit logits they are cast here, to the logits' dtype first. An
+    `axis` of classes is moved to the end.
     """
     *labels, (argument, logits) = arrays.items()
     dtype, working = logits.dtype, working_dtype(xp, argument, logits, name)
@@ -181,13 +184,16 @@ def checked(
                     f"bool or integer one; got {array.dtype}. Cast one of them.",
                     name,
                 )
-            array = xp.astype(array, dtype)
+            if dtype != working:
+                array = xp.astype(array, dtype)
         same_shape({label_argument: array, argument: logits}, name)
         same_device(xp, {label_argument: array, argument: logits}, name)
         operands.insert(0, array)
     if axis not in (None, -1):
         operands = [xp.moveaxis(array, axis, -1) for array in operands]
-    return tuple(cast(xp, array, working) for array in operands)
+    if dtype != working:
+        operands = [cast(xp, array, working) for array in operands]
+    return tuple(operands)
 
 
 def checked_sparse(

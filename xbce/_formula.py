@@ -222,7 +222,7 @@ def _powers(xp: Namespace, x: Array, classes: Array) -> tuple[Array, Array, Arra
     return top, d, powers, xp.sum(xp.where(top, zeros, powers), axis=-1, keepdims=True)
 
 
-# --- labels -------------------------------------------------------------------
+# --- labels and masks ---------------------------------------------------------
 
 
 def smooth(xp: Namespace, z: Array, smoothing: Any, classes: int = 2) -> Array:
@@ -230,3 +230,13 @@ def smooth(xp: Namespace, z: Array, smoothing: Any, classes: int = 2) -> Array:
     if isinstance(smoothing, (int, float)):
         return z * (1 - smoothing) + smoothing / classes if smoothing > 0 else z
     return xp.where(smoothing > 0, z * (1 - smoothing) + smoothing / classes, z)
+
+
+def masked(xp: Namespace, array: Array, mask: Array | None = None, fill: float = 0) -> Array:
+    """The array, and `fill` where the mask, which may lack the axis of classes, leaves it out."""
+    if mask is None:
+        return array
+    if 0 < mask.ndim < array.ndim:
+        mask = mask[..., None]
+    # An array of its value, from the mask: fusers know no zeros_like.
+    return xp.where(mask, array, 0 * xp.astype(mask, array.dtype) + fill)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from xbce import _arrays, _execution
+from xbce import _arrays, _execution, _formula
 from xbce._arrays import is_number
 from xbce._execution import Formula
 from xbce._formula import Array, Namespace
@@ -144,7 +144,7 @@ class Weighting:
             return self._count() if self.mask is None else self._over_values(_present, (self.mask,))
         if is_number(weighers[0]):
             return self._count() if self.weights != 0 else 0
-        formula = masked if self.reduction is Reduction.MEAN else _present
+        formula = _formula.masked if self.reduction is Reduction.MEAN else _present
         return self._over_values(formula, weighers)
 
     def _over_values(self, formula: Formula, weighers: tuple[Array, ...]) -> Array:
@@ -181,7 +181,7 @@ def _weighted(formula: Formula, outputs: int, number: int, xp: Namespace, *opera
 
     With two outputs a share of the second stands between.
     """
-    weights, operands = masked(xp, *operands[:number]), operands[number:]
+    weights, operands = _formula.masked(xp, *operands[:number]), operands[number:]
     if outputs == 1:
         return _times(formula(xp, *operands), weights)
     losses, gradient = formula(xp, *operands[1:])
@@ -203,19 +203,9 @@ def _quotient(xp: Namespace, total: Array, scale: Any, denominator: Any) -> Arra
     return total / xp.where(empty, xp.ones_like(denominator), denominator)
 
 
-def masked(xp: Namespace, array: Array, mask: Array | None = None, fill: float = 0) -> Array:
-    """The array, and `fill` where the mask, which may lack the axis of classes, leaves it out."""
-    if mask is None:
-        return array
-    if 0 < mask.ndim < array.ndim:
-        mask = mask[..., None]
-    # An array of its value, from the mask: fusers know no zeros_like.
-    return xp.where(mask, array, 0 * xp.astype(mask, array.dtype) + fill)
-
-
 def _present(xp: Namespace, weights: Array, mask: Array | None = None) -> Array:
     """1 where there is a weight, or a bool that is true, else 0."""
-    weights = masked(xp, weights, mask)
+    weights = _formula.masked(xp, weights, mask)
     return xp.astype(weights if weights.dtype == xp.bool else weights != 0, xp.uint8)
 
 

@@ -9,7 +9,8 @@ _fuse     CuPy: one kernel by cupy.fuse
 _chunks   Dask: one task a chunk, each by its own engine
 
 Any other library runs the formula as it stands. An engine is a function ``run(kernel, operands)``
-that returns what ``kernel(*operands)`` would; to add one, write it and give it a line in `run_kernel`.
+that returns what ``kernel(*operands)`` would; to add one, write it and give it a line in
+`run_kernel`.
 """
 
 import sys

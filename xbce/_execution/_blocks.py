@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from xbce._execution import _options
 from xbce._execution._kernel import Kernel
 
-# Chosen from the tables in docs/measurements.md. Between operations threads wait for the lock of the
-# interpreter, the less the larger their blocks are; a formula holds about six blocks at a time, which
-# are to fit into 8 MiB together.
+# Chosen from the tables in docs/measurements.md. Between operations threads wait for the
+# interpreter's lock, the less the larger their blocks are; but a formula holds five to eleven
+# blocks at a time, and those of all threads are to fit into 8 MiB.
 BLOCK = 2**17
 """Bytes of a block on one thread, and the fewest on several."""
-SHARED = 2**20
+SHARED = 5 * 2**17
 """Bytes of the blocks of all threads together."""
 PARALLEL = 2**17
 """Elements for each thread that make it worth waking."""
@@ -54,7 +54,8 @@ def run(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
     if not prod(loop) or np.broadcast_shapes(*shapes) != loop:
         return kernel(*operands)  # the result is larger than any array: rare, and small
     threads = max(1, min(_options.threads(), largest.size // PARALLEL, SHARED // BLOCK))
-    block = (SHARED // threads if threads > 1 else BLOCK) // largest.itemsize
+    itemsize = max(array.itemsize for array in arrays)
+    block = (SHARED // threads if threads > 1 else BLOCK) // itemsize
     parts = _parts(loop, block * prod(loop) // largest.size)
     sums = np.empty(len(parts), dtype=kernel.summed)
     results: list[Any] = [None] * kernel.outputs

@@ -56,7 +56,7 @@ def run(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
             xp.blockwise(second, axes, *pairs, **options),
         ]
     else:
-        # Dask knows tasks of one result only: with more, a chunk is a tuple until it is taken apart.
+        # Dask knows tasks of one result: with more, a chunk is a tuple until it is taken apart.
         chunks = xp.blockwise(run_chunk, loop, *pairs, **options)
         take = {"dtype": like.dtype, "meta": like._meta}
         results = [xp.map_blocks(itemgetter(n), chunks, **take) for n in range(1, outputs)]

@@ -1,7 +1,7 @@
 """CuPy: a formula as one kernel by `cupy.fuse`, and its sum as one more.
 
-`cupy.fuse` runs the formula once on stand-ins that know operators, ufuncs and `astype`, but no shape:
-formulas along classes, which gather, run operation by operation.
+`cupy.fuse` runs the formula once on stand-ins that know operators, ufuncs and `astype`, but no
+shape: formulas along classes, which gather, run operation by operation.
 """
 
 from collections.abc import Callable

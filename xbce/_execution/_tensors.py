@@ -55,8 +55,8 @@ def _evaluate(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
     if _options.current().fuse is True:
         return _compiled(kernel)(*map(_argument, operands))
     tensors = [operand for operand in operands if isinstance(operand, torch.Tensor)]
-    if any(tensor.device.type != "cpu" for tensor in tensors):
-        return kernel(*operands)
+    if any(t.device.type != "cpu" or t.dtype == torch.bfloat16 for t in tensors):
+        return kernel(*operands)  # NumPy has neither
     if max(tensor.numel() for tensor in tensors) <= _blocks.SMALL:
         return kernel(*operands)
     return _lent(kernel, operands)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from xbce import _arrays, _formula
-from xbce._elementwise import with_classes
 from xbce._formula import Array, Namespace
 
 # mpmath keeps its precision in one global context, and mparray computes in it.
@@ -109,7 +108,11 @@ def exact_softmax_loss(*, labels: Any, logits: Any, digits: int = 50) -> Array:
 
     Parameters and result are as for `exact_loss`; the result lacks the last axis.
     """
-    return _evaluate(partial(with_classes, _formula.softmax_cross_entropy), digits, labels, logits)
+    return _evaluate(_softmax, digits, labels, logits)
+
+
+def _softmax(xp: Namespace, z: Array, x: Array) -> Array:
+    return _formula.softmax_cross_entropy(xp, z, x, _arrays.numbers(xp, x))
 
 
 def ulp_error(actual: Any, exact: Any, scale: Any = None) -> np.ndarray:
