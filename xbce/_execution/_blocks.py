@@ -11,8 +11,10 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from importlib.util import find_spec
 from itertools import product
 from math import prod
+from shutil import which
 from types import SimpleNamespace
 from typing import Any
 
@@ -36,6 +38,11 @@ SMALL = 2**15
 
 _Slices = tuple[slice, ...]
 
+# glibc's malloc returns large blocks to the system when they are freed, to fetch them anew, page by
+# page, for the next operation, which takes longer than the operation. From the first that it sees
+# freed it learns that others of up to its size will be wanted again: here is one.
+np.empty(2**22, dtype=np.uint8)
+
 
 def run(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
     """``kernel(*operands)``, in blocks where there is more than one."""
@@ -44,8 +51,14 @@ def run(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
             break
     else:
         return _at_once(kernel, operands)
-    if _options.current().fuse is False:
+    fuse = _options.current().fuse
+    if fuse is False:
         return kernel(*operands)
+    if fuse is True and _can_compile():
+        from xbce._execution import _tensors
+
+        if _tensors.borrows(operands):
+            return _tensors.run_borrowed(kernel, operands)
     arrays = [operand for operand in operands if isinstance(operand, np.ndarray)]
     largest = max(arrays, key=lambda array: (array.size, array.ndim))
     shape = largest.shape
@@ -64,7 +77,7 @@ def run(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
         block = kernel.formula(_large, *(_cut(operand, part, loop) for operand in operands))
         for output, array in enumerate(block if kernel.outputs > 1 else (block,)):
             if output == 0 and kernel.summed is not None:
-                sums[number] = np.add.reduce(array, axis=None, dtype=kernel.summed)
+                sums[number] = _add(array, kernel.summed)
                 continue
             if results[output] is None:  # at the first block, before there are threads
                 whole = shape if array.ndim == len(shape) else loop
@@ -94,12 +107,11 @@ def run(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
 
 def _at_once(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
     """``kernel(*operands)``, by functions that are quicker to call than the standard's."""
-    results = kernel.formula(_small, *operands)
-    if kernel.summed is None:
-        return results
-    if kernel.outputs == 1:
-        return np.add.reduce(results, axis=None, dtype=kernel.summed)
-    return (np.add.reduce(results[0], axis=None, dtype=kernel.summed), *results[1:])
+    return kernel.sum_first(kernel.formula(_small, *operands), _add)
+
+
+def _add(array: NDArray[Any], dtype: Any) -> Any:
+    return np.add.reduce(array, axis=None, dtype=dtype)
 
 
 def _taken(todo: deque[Any]) -> Iterator[Any]:
@@ -147,9 +159,10 @@ _small = SimpleNamespace(**vars(np) | {"astype": _astype})
 _large = SimpleNamespace(**vars(_small) | {"where": _where})
 
 
-def dtype(name: str) -> np.dtype[Any]:
-    """NumPy's dtype of the name that another library has for it."""
-    return np.dtype(name.rpartition(".")[2])
+@cache
+def _can_compile() -> bool:
+    """Whether PyTorch is installed, and the C++ compiler that it needs."""
+    return find_spec("torch") is not None and any(map(which, ("c++", "g++", "clang++", "cl")))
 
 
 @cache

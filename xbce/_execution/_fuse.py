@@ -4,7 +4,6 @@
 shape: formulas along classes, which gather, run operation by operation.
 """
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -43,18 +42,8 @@ def _fused(kernel: Kernel, fixed: tuple[float | None, ...]) -> Formula:
     def total(*free: Any) -> Any:
         return cupy.sum(terms(*free).astype(kernel.summed))  # cast first: it accumulates in that
 
-    if kernel.summed is None:
-        return cupy.fuse(kernel_name="xbce_terms")(terms)
-    if kernel.outputs == 1:
+    if kernel.summed is not None and kernel.outputs == 1:
         return cupy.fuse(kernel_name="xbce_total")(total)
-    return _first_summed(cupy.fuse(kernel_name="xbce_terms")(terms), kernel.summed)
-
-
-def _first_summed(several: Callable[..., Any], dtype: Any) -> Formula:
-    """The outputs of a fused kernel, the first as its sum: CuPy fuses a sum with nothing beside."""
-
-    def run_both(*free: Any) -> tuple[Any, ...]:
-        first, *rest = several(*free)
-        return (first.sum(dtype=dtype), *rest)
-
-    return run_both
+    fused = cupy.fuse(kernel_name="xbce_terms")(terms)
+    # CuPy fuses a sum with no output beside it.
+    return lambda *free: kernel.sum_first(fused(*free), cupy.sum)
