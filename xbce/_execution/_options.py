@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from operator import index
+from numbers import Integral
 from typing import Literal, NamedTuple
 
 Fuse = bool | Literal["auto"]
@@ -64,9 +64,16 @@ def options(fuse: Fuse | None = None, threads: int | None = None) -> Iterator[No
     outer = current()
     if fuse is None:
         fuse = outer.fuse
-    elif fuse not in ("auto", True, False):
-        raise ValueError(f'`fuse` must be "auto", True or False; got {fuse!r}.')
-    threads = outer.threads if threads is None else _count("threads", threads)
+    elif fuse != "auto":
+        if fuse not in (True, False):
+            raise ValueError(f'`fuse` must be "auto", True or False; got {fuse!r}.')
+        fuse = bool(fuse)
+    if threads is None:
+        threads = outer.threads
+    elif not isinstance(threads, Integral):
+        raise TypeError(f"`threads` must be a whole number from 1 on; got {threads!r}.")
+    elif threads < 1:
+        raise ValueError(f"`threads` must be 1 or more; got {threads}.")
     token = _chosen.set(Chosen(fuse, threads))
     try:
         yield
@@ -81,19 +88,9 @@ def threads() -> int:
         return chosen
     wanted = os.environ.get("XBCE_THREADS", "").strip()
     if wanted:
-        return _count("XBCE_THREADS", int(wanted) if wanted.isdigit() else wanted)
+        if not wanted.isdecimal() or int(wanted) < 1:
+            raise ValueError(f"XBCE_THREADS must be a whole number from 1 on; got {wanted!r}.")
+        return int(wanted)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _count(argument: str, value: object) -> int:
-    """A number of threads from 1 on."""
-    try:
-        number = index(value)  # type: ignore[arg-type]
-    except TypeError:
-        message = f"`{argument}` must be a whole number from 1 on; got {value!r}."
-        raise TypeError(message) from None
-    if number < 1:
-        raise ValueError(f"`{argument}` must be 1 or more; got {number}.")
-    return number

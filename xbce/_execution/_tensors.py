@@ -143,7 +143,7 @@ def run_borrowed(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
 # --- autograd -----------------------------------------------------------------
 
 
-class _Rule(torch.autograd.Function):
+class _Rule(torch.autograd.Function):  # type: ignore[misc]
     """The kernel, with its derivative by the last operand as a formula of its own."""
 
     generate_vmap_rule = True
