@@ -153,3 +153,10 @@ def peers(session: nox.Session) -> None:
     """Audit xbce beside other libraries: the figures, plots and table of docs/accuracy.md."""
     session.install("-q", TORCH, *nox.project.dependency_groups(PROJECT, "peers"), "-e", ".")
     session.run("python", "docs/peers.py", *session.posargs)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Time xbce beside other libraries: the figures, plots and tables of docs/speed.md."""
+    session.install("-q", TORCH, *nox.project.dependency_groups(PROJECT, "peers"), "-e", ".")
+    session.run("python", "tests/benchmarks/speed.py", *session.posargs)

@@ -144,6 +144,8 @@ def accumulator(xp: Namespace, array: Array) -> DType:
     device: Any = getattr(array, "device", None)
     if hasattr(device, "type"):  # torch, whose own list of dtypes is slow and can not be traced
         return array.dtype if device.type == "mps" else xp.float64
+    if xp.__name__ == "jax.numpy":  # whose list is slow too, and says the same
+        return xp.result_type(float)
     dtypes = xp.__array_namespace_info__().dtypes(device=device, kind="real floating")
     return xp.float64 if "float64" in dtypes else array.dtype
 

@@ -1,0 +1,248 @@
+"""What speed.py times: xbce on each library, and other implementations of the same loss.
+
+A contender is made from labels and logits of NumPy, and holds three calls without arguments:
+the element-wise loss, its mean, and the mean with its gradient by the logits. One that is not
+installed raises ImportError.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import array_api_compat.numpy
+import numpy as np
+
+import xbce
+from xbce import _formula
+from xbce.derivatives import value_and_grad
+
+
+@dataclass
+class Contender:
+    """The calls; None where a library has none. `wait` ends when the result is there."""
+
+    loss: Callable[[], Any] | None
+    mean: Callable[[], Any] | None
+    gradient: Callable[[], Any] | None
+    wait: Callable[[], None] = lambda: None
+
+
+def xbce_calls(z: Any, x: Any, fuse: Any, gradient: Any = None) -> Contender:
+    """The three calls of xbce on arrays of any library."""
+
+    def under(call: Callable[..., Any]) -> Callable[[], Any]:
+        def timed() -> Any:
+            with xbce.options(fuse=fuse):
+                return call()
+
+        return call if fuse == "auto" else timed
+
+    return Contender(
+        under(partial(xbce.sigmoid_cross_entropy_with_logits, labels=z, logits=x)),
+        under(partial(xbce.sigmoid_cross_entropy, z, x)),
+        under(gradient or partial(value_and_grad, z, x)),
+    )
+
+
+def xbce_numpy(z: Any, x: Any, fuse: Any = "auto") -> Contender:
+    """On NumPy's arrays."""
+    return xbce_calls(z, x, fuse)
+
+
+def bare_formula(z: Any, x: Any) -> Contender:
+    """The formula of xbce, called as it stands."""
+    xp = array_api_compat.numpy
+
+    def quiet(formula: Callable[..., Any]) -> Callable[[], Any]:
+        return partial(formula, xp, z, x)
+
+    loss = quiet(_formula.sigmoid_cross_entropy)
+    both = quiet(_formula.sigmoid_value_and_gradient)
+    return Contender(loss, lambda: loss().sum(dtype=np.float64), both)
+
+
+def naive_numpy(z: Any, x: Any) -> Contender:
+    """The usual stable expression on NumPy."""
+
+    def loss() -> Any:
+        return np.maximum(x, 0) - x * z + np.log1p(np.exp(-np.abs(x)))
+
+    def gradient() -> Any:
+        return loss().mean(), (1 / (1 + np.exp(-x)) - z) / x.dtype.type(x.size)
+
+    return Contender(loss, lambda: loss().mean(), gradient)
+
+
+def scipy(z: Any, x: Any) -> Contender:
+    """SciPy's log_expit and expit."""
+    from scipy.special import expit, log_expit
+
+    def loss() -> Any:
+        return -(z * log_expit(x) + (1 - z) * log_expit(-x))
+
+    def gradient() -> Any:
+        return loss().mean(), (expit(x) - z) / x.dtype.type(x.size)
+
+    return Contender(loss, lambda: loss().mean(), gradient)
+
+
+def scikit_learn(z: Any, x: Any) -> Contender:
+    """scikit-learn's private HalfBinomialLoss, on the threads that it may use."""
+    from sklearn._loss import HalfBinomialLoss
+
+    half = HalfBinomialLoss()
+    options = {"y_true": z, "raw_prediction": x, "n_threads": xbce._execution._options.threads()}
+
+    def mean() -> Any:
+        return half.loss(**options).mean()
+
+    def gradient() -> Any:
+        losses, slopes = half.loss_gradient(**options)
+        return losses.mean(), slopes / x.dtype.type(x.size)
+
+    return Contender(partial(half.loss, **options), mean, gradient)
+
+
+def torch(z: Any, x: Any, compiled: bool = False, device: str = "cpu") -> Contender:
+    """PyTorch's own loss."""
+    import torch
+    from torch.nn.functional import binary_cross_entropy_with_logits
+
+    labels, logits = (torch.from_numpy(array).to(device) for array in (z, x))
+
+    def loss(logits: Any, labels: Any) -> Any:
+        return binary_cross_entropy_with_logits(logits, labels, reduction="none")
+
+    def mean(logits: Any, labels: Any) -> Any:
+        return binary_cross_entropy_with_logits(logits, labels)
+
+    if compiled:
+        torch.compiler.reset()
+        loss, mean = torch.compile(loss, dynamic=False), torch.compile(mean, dynamic=False)
+    leaf = logits.detach().clone().requires_grad_()
+    gradient = partial(_trained, lambda: mean(leaf, labels), leaf)
+    calls = partial(loss, logits, labels), partial(mean, logits, labels), gradient
+    return Contender(*calls, torch.cuda.synchronize if device == "cuda" else lambda: None)
+
+
+def xbce_torch(z: Any, x: Any, fuse: Any = "auto", device: str = "cpu") -> Contender:
+    """xbce on PyTorch's tensors."""
+    import torch
+
+    labels, logits = (torch.from_numpy(array).to(device) for array in (z, x))
+    leaf = logits.detach().clone().requires_grad_()
+    gradient = partial(_trained, lambda: xbce.sigmoid_cross_entropy(labels, leaf), leaf)
+    made = xbce_calls(labels, logits, fuse, gradient)
+    if device == "cuda":
+        made.wait = torch.cuda.synchronize
+    return made
+
+
+def _trained(mean: Callable[[], Any], leaf: Any) -> Any:
+    """Forward and backward."""
+    leaf.grad = None
+    mean().backward()
+    return leaf.grad
+
+
+def jax(z: Any, x: Any) -> Contender:
+    """The usual stable expression under jax.jit: what optax has."""
+    import jax
+    import optax
+
+    labels, logits = jax.numpy.asarray(z), jax.numpy.asarray(x)
+    loss = jax.jit(optax.sigmoid_binary_cross_entropy)
+
+    def mean(logits: Any, labels: Any) -> Any:
+        return optax.sigmoid_binary_cross_entropy(logits, labels).mean()
+
+    reduced, both = jax.jit(mean), jax.jit(jax.value_and_grad(mean))
+    return Contender(
+        lambda: loss(logits, labels).block_until_ready(),
+        lambda: reduced(logits, labels).block_until_ready(),
+        lambda: jax.block_until_ready(both(logits, labels)),
+    )
+
+
+def xbce_jax(z: Any, x: Any) -> Contender:
+    """xbce on JAX's arrays."""
+    import jax
+
+    made = xbce_calls(jax.numpy.asarray(z), jax.numpy.asarray(x), "auto")
+    loss, mean, gradient = made.loss, made.mean, made.gradient
+    return Contender(
+        *(lambda call=call: jax.block_until_ready(call()) for call in (loss, mean, gradient))
+    )
+
+
+def tensorflow(z: Any, x: Any, compiled: bool = False) -> Contender:
+    """TensorFlow's own loss, eagerly or by XLA."""
+    import tensorflow as tf
+
+    labels, logits = tf.constant(z), tf.constant(x)
+
+    def loss(labels: Any, logits: Any) -> Any:
+        return tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
+
+    def mean(labels: Any, logits: Any) -> Any:
+        return tf.reduce_mean(loss(labels, logits))
+
+    def both(labels: Any, logits: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            value = mean(labels, logits)
+        return value, tape.gradient(value, logits)
+
+    calls = (loss, mean, both)
+    if compiled:
+        calls = tuple(tf.function(call, jit_compile=True) for call in calls)
+    return Contender(*(partial(_numpy, call, labels, logits) for call in calls))
+
+
+def _numpy(call: Callable[..., Any], *arrays: Any) -> Any:
+    """The result, when it is there."""
+    result = call(*arrays)
+    last = result[-1] if isinstance(result, tuple) else result
+    return last.numpy()
+
+
+def cupy(z: Any, x: Any, fuse: Any = "auto") -> Contender:
+    """xbce on CuPy's arrays."""
+    import cupy
+
+    made = xbce_calls(cupy.asarray(z), cupy.asarray(x), fuse)
+    made.wait = cupy.cuda.Device().synchronize
+    return made
+
+
+Maker = Callable[[Any, Any], Contender]
+
+ON_CPU: dict[str, Maker] = {
+    "xbce": xbce_numpy,
+    "xbce, fuse=True": partial(xbce_numpy, fuse=True),
+    "xbce, fuse=False": partial(xbce_numpy, fuse=False),
+    "xbce's bare formula": bare_formula,
+    "xbce on PyTorch": xbce_torch,
+    "xbce on PyTorch, fuse=True": partial(xbce_torch, fuse=True),
+    "xbce on JAX": xbce_jax,
+    "NumPy, stable expression": naive_numpy,
+    "SciPy": scipy,
+    "scikit-learn": scikit_learn,
+    "PyTorch": torch,
+    "PyTorch, compiled": partial(torch, compiled=True),
+    "JAX, jit (optax)": jax,
+    "TensorFlow": tensorflow,
+    "TensorFlow, XLA": partial(tensorflow, compiled=True),
+}
+
+ON_GPU: dict[str, Maker] = {
+    "xbce on CuPy": cupy,
+    "xbce on CuPy, fuse=False": partial(cupy, fuse=False),
+    "xbce on PyTorch": partial(xbce_torch, device="cuda"),
+    "xbce on PyTorch, fuse=True": partial(xbce_torch, fuse=True, device="cuda"),
+    "xbce on JAX": xbce_jax,
+    "PyTorch": partial(torch, device="cuda"),
+    "PyTorch, compiled": partial(torch, compiled=True, device="cuda"),
+    "JAX, jit (optax)": jax,
+}
