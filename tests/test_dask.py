@@ -119,6 +119,14 @@ def test_chunks_do_not_warn():
     assert np.isnan(sigmoid_cross_entropy(z, x, w).compute())
 
 
+@pytest.mark.filterwarnings("error")
+def test_casts_that_overflow_do_not_warn():
+    big, zeros = da.full((4, 4), 60000, dtype="f2", chunks=2), da.zeros((4, 4), "f2", chunks=2)
+    assert sigmoid_cross_entropy(zeros, big, reduction=Reduction.SUM).compute() == np.inf
+    weights = da.full((4, 4), 1e300, chunks=2)
+    assert sigmoid_cross_entropy(zeros.astype("f4"), big.astype("f4"), weights).compute() == np.inf
+
+
 def test_masked_arrays_are_an_error():
     masked = da.ma.masked_array(da.from_array(Z), mask=Z > 1)
     with pytest.raises(TypeError, match=r"`labels`.*dask\.array\.ma\.filled"):

@@ -225,6 +225,30 @@ def test_an_error_in_a_block_comes_out():
     np.testing.assert_array_equal(_execution.run(formula, np, np.arange(400.0)), np.arange(400.0))
 
 
+def test_a_call_when_the_interpreter_ends_runs_on_its_own_thread():
+    code = (
+        "import threading, time, numpy as np, xbce\n"
+        "def late():\n"
+        "    time.sleep(0.5)\n"
+        "    print(xbce.sigmoid_cross_entropy(np.zeros(10**6), np.zeros(10**6)))\n"
+        "threading.Thread(target=late).start()\n"
+    )
+    environment = os.environ | {"XBCE_THREADS": "2"}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    assert run.stderr == b""
+    np.testing.assert_allclose(float(run.stdout), np.log(2), rtol=1e-14)
+
+
+def test_masks_and_weights_of_any_shape_beside_large_arrays():
+    x, z = np.zeros((40_001, 3)), np.full((40_001, 3), 1 / 3)
+    assert losses.softmax_cross_entropy(z, x, where=np.array(False)) == 0
+    loss = losses.softmax_cross_entropy(z, x, where=np.arange(40_001) == 5)
+    np.testing.assert_allclose(loss, np.log(3), rtol=1e-15)
+    empty, weights = np.zeros((0, 40_000)), np.ones(40_000)
+    terms = nn.weighted_cross_entropy_with_logits(labels=empty, logits=empty, pos_weight=weights)
+    assert terms.shape == empty.shape
+
+
 # --- options ----------------------------------------------------------------------
 
 
@@ -260,7 +284,7 @@ def test_options_that_are_none(options, error, message):
         pass
 
 
-@pytest.mark.parametrize("value", ["two", "-1", "0", "1.5"])
+@pytest.mark.parametrize("value", ["two", "-1", "0", "1.5", "²"])
 def test_a_wrong_number_of_threads_in_the_environment(monkeypatch, value):
     monkeypatch.setenv("XBCE_THREADS", value)
     with pytest.raises(ValueError, match=f"XBCE_THREADS must be .*; got '{value}'"):
@@ -402,6 +426,56 @@ def test_fused_by_torch_compile():
             calls.append((loss.detach(), gradient))
     for plain, fused in zip(calls[:3], calls[3:], strict=True):
         torch.testing.assert_close(fused, plain, rtol=1e-13, atol=1e-16)
+
+
+def test_what_is_masked_has_gradient_zero_whatever_comes_from_outside():
+    torch = pytest.importorskip("torch")
+    x, mask = torch.linspace(-2, 2, 6, requires_grad=True), torch.arange(6) % 3 != 0
+    terms = losses.sigmoid_cross_entropy(torch.ones(6), x, where=mask, reduction=Reduction.NONE)
+    terms.sqrt().sum().backward()  # the derivative of the root is infinite at 0
+    assert torch.isfinite(x.grad).all()
+    assert (x.grad[~mask] == 0).all()
+
+
+@needs_compiler
+@from_torch
+def test_each_formula_is_compiled_as_itself():
+    torch = pytest.importorskip("torch")
+    x, z = torch.linspace(-3, 3, 12), torch.rand(12)
+    for gamma in (2.1, 2.2, 2.3, 2.4):
+        with xbce.options(fuse=True):
+            fused = nn.sigmoid_focal_loss(labels=z, logits=x, gamma=gamma)
+        torch.testing.assert_close(fused, nn.sigmoid_focal_loss(labels=z, logits=x, gamma=gamma))
+
+
+@needs_compiler
+@from_torch
+def test_any_number_of_kinds_of_arrays_are_compiled():
+    pytest.importorskip("torch")
+    with xbce.options(fuse=True):
+        for dtype in (np.float32, np.float64):
+            for rank in range(1, 7):
+                x = np.zeros((2,) * (rank - 1) + (2**16,), dtype)
+                loss = nn.sigmoid_cross_entropy_with_logits(labels=x, logits=x)
+                np.testing.assert_allclose(loss, np.log(2), rtol=1e-6)
+
+
+@needs_compiler
+@from_torch
+def test_compiled_it_differentiates_to_any_order():
+    torch = pytest.importorskip("torch")
+    x, z = torch.linspace(-2, 2, 7, dtype=torch.float64, requires_grad=True), torch.zeros(7)
+    z = z.double()
+
+    def third(loss):
+        for _ in range(3):
+            (loss,) = torch.autograd.grad(loss.sum(), x, create_graph=True)
+        return loss
+
+    for call in (nn.sigmoid_cross_entropy_with_logits, nn.sigmoid_focal_loss):
+        with xbce.options(fuse=True):
+            compiled = third(call(labels=z, logits=x))
+        torch.testing.assert_close(compiled, third(call(labels=z, logits=x)))
 
 
 @needs_compiler

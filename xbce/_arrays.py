@@ -4,6 +4,7 @@ The only importer of array-api-compat. Nothing here looks at a value, so
 nothing computes a lazy array or breaks a trace.
 """
 
+from functools import partial
 from math import prod
 from typing import Any, NoReturn
 
@@ -128,13 +129,25 @@ def _native(dtype: DType) -> DType:
     return dtype.newbyteorder("=") if isinstance(dtype, np.dtype) else dtype
 
 
+def name_of(dtype: DType) -> str:
+    """The name that the dtype has in every library."""
+    return str(getattr(dtype, "name", dtype)).rpartition(".")[2]
+
+
 def cast(xp: Namespace, array: Array, dtype: DType) -> Array:
     """The array in `dtype`, itself where it has it."""
     if array.dtype == dtype:
         return array
     if isinstance(array, np.generic):  # what NumPy gives for sums
         return np.dtype(dtype).type(array)
+    if _backends.of(xp.__name__).name == "dask":  # computed later, where warnings are on
+        return array.map_blocks(partial(_cast_chunk, dtype), dtype=dtype)
     return xp.astype(array, dtype)
+
+
+def _cast_chunk(dtype: DType, chunk: Array) -> Array:
+    with np.errstate(all="ignore"):
+        return chunk.astype(dtype)
 
 
 def accumulator(xp: Namespace, array: Array) -> DType:

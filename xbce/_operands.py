@@ -21,17 +21,20 @@ def scalar(
         _arrays.fail(
             ValueError, f"`{argument}` must be a scalar; got shape {tuple(value.shape)}.", name
         )
-    return _companion(xp, argument, value, like, name)
+    return _as_values(xp, _companion(xp, argument, value, like, name), like)
 
 
 def weights_for(xp: Namespace, weights: Any, like: dict[str, Array], name: str | None) -> Any:
-    """Weights as a Python float, or as an array that goes with the values in `like`."""
+    """Weights as a Python float, or as an array that goes with the values in `like`.
+
+    An array of another dtype keeps it, for the formula to cast it.
+    """
     weights = _number("weights", weights, name)
     if isinstance(weights, float):
         return weights
     weights = _companion(xp, "weights", weights, like, name)
     _check_weighs("weights", weights, like, name)
-    return weights
+    return weights if weights.ndim else _as_values(xp, weights, like)
 
 
 def mask_for(xp: Namespace, where: Any, like: dict[str, Array], name: str | None) -> Array:
@@ -57,7 +60,7 @@ def pos_weight_for(xp: Namespace, pos_weight: Any, like: dict[str, Array], name:
     if isinstance(pos_weight, float):
         return pos_weight
     ((argument, logits),) = like.items()
-    pos_weight = _companion(xp, "pos_weight", pos_weight, like, name)
+    pos_weight = _as_values(xp, _companion(xp, "pos_weight", pos_weight, like, name), like)
     shape, target = tuple(pos_weight.shape), tuple(logits.shape)
     if len(shape) > len(target) or not _stretches(shape, target[len(target) - len(shape) :]):
         _arrays.fail(
@@ -118,14 +121,18 @@ def _number(argument: str, value: Any, name: str | None) -> Any:
 def _companion(
     xp: Namespace, argument: str, array: Array, like: dict[str, Array], name: str | None
 ) -> Array:
-    """An array that goes with the one in `like`: of its library, device and dtype."""
-    ((_, values),) = like.items()
+    """An array that goes with the one in `like`: of its library and device, and a real dtype."""
     _arrays.namespace(like | {argument: array}, name)
     if not _arrays.is_of(xp, array.dtype, ("bool", "integral", "real floating")):
         _arrays.fail(
             TypeError, f"`{argument}` must be of a real dtype; got {array.dtype}. Cast it.", name
         )
     _arrays.same_device(xp, like | {argument: array}, name)
+    return array
+
+
+def _as_values(xp: Namespace, array: Array, like: dict[str, Array]) -> Array:
+    (values,) = like.values()
     return _arrays.cast(xp, array, values.dtype)
 
 

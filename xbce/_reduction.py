@@ -92,6 +92,10 @@ class Weighting:
         if len(weighers) > 1 or not _is_one(weighers[0]):
             formula = partial(_weighted, formula, 1, len(weighers))
             gradient = gradient and partial(_weighted, gradient, 1, len(weighers))
+            # Behind a mask autodiff must not multiply what comes from outside by 0.
+            gradient = (
+                None if self.reduction is Reduction.NONE and self.mask is not None else gradient
+            )
             operands = (*weighers, *operands)
         total = self._run(formula, operands, gradient=gradient)
         return self._divided(total, scale, self._denominator(weighers))
@@ -141,18 +145,18 @@ class Weighting:
         if self.reduction is Reduction.NONE or self.reduction is Reduction.SUM:
             return 1
         if self.reduction is Reduction.SUM_OVER_BATCH_SIZE:
-            return self._count() if self.mask is None else self._over_values(_present, (self.mask,))
+            return self._count() if self.mask is None else self._over_values(True, (self.mask,))
         if is_number(weighers[0]):
             return self._count() if self.weights != 0 else 0
-        formula = _formula.masked if self.reduction is Reduction.MEAN else _present
-        return self._over_values(formula, weighers)
+        return self._over_values(self.reduction is not Reduction.MEAN, weighers)
 
-    def _over_values(self, formula: Formula, weighers: tuple[Array, ...]) -> Array:
-        """Σ ``formula(xp, *weighers)``, each element as often as it is broadcast to the values."""
+    def _over_values(self, counted: bool, weighers: tuple[Array, ...]) -> Array:
+        """ΣW, or the number of W ≠ 0, each as often as it is broadcast to the values."""
         xp, sizes = self.xp, [_arrays.count(array) for array in (self.values, *weighers)]
         dtype = summed = _arrays.accumulator(xp, self.values)
-        if formula is _present:  # without float64 there may be no int64 either
+        if counted:  # in integers; without float64 there may be no int64 either
             summed = xp.int64 if dtype == xp.float64 else xp.int32
+        formula = partial(_present if counted else _weights, _arrays.name_of(self.values.dtype))
         if None in sizes or len(set(sizes[1:]) - {1}) > 1:
             formula, weighers, repeats = partial(_spread, formula), (*weighers, self.values), 1
         else:
@@ -181,11 +185,13 @@ def _weighted(formula: Formula, outputs: int, number: int, xp: Namespace, *opera
 
     With two outputs a share of the second stands between.
     """
-    weights, operands = _formula.masked(xp, *operands[:number]), operands[number:]
+    weighers, operands = operands[:number], operands[number:]
+    results = formula(xp, *operands[outputs - 1 :])
+    losses = results if outputs == 1 else results[0]
+    weights = _weights(_arrays.name_of(losses.dtype), xp, *weighers)
     if outputs == 1:
-        return _times(formula(xp, *operands), weights)
-    losses, gradient = formula(xp, *operands[1:])
-    factor = _times(operands[0], weights)
+        return _times(losses, weights)
+    gradient, factor = results[1], _times(operands[0], weights)
     if not is_number(factor) and 0 < factor.ndim < gradient.ndim:
         factor = factor[..., None]
     return _times(losses, weights), _times(gradient, factor)
@@ -203,10 +209,16 @@ def _quotient(xp: Namespace, total: Array, scale: Any, denominator: Any) -> Arra
     return total / xp.where(empty, xp.ones_like(denominator), denominator)
 
 
-def _present(xp: Namespace, weights: Array, mask: Array | None = None) -> Array:
-    """1 where there is a weight, or a bool that is true, else 0."""
-    weights = _formula.masked(xp, weights, mask)
-    return xp.astype(weights if weights.dtype == xp.bool else weights != 0, xp.uint8)
+def _weights(dtype: str, xp: Namespace, weights: Any, mask: Array | None = None) -> Any:
+    """Weights in the dtype of this name, and 0 where the mask leaves them out."""
+    if not is_number(weights):
+        weights = _arrays.cast(xp, weights, getattr(xp, dtype))
+    return _formula.masked(xp, weights, mask)
+
+
+def _present(dtype: str, xp: Namespace, *weighers: Array) -> Array:
+    """1 where there is a weight, else 0."""
+    return xp.astype(_weights(dtype, xp, *weighers) != 0, xp.uint8)
 
 
 def _one(xp: Namespace, values: Array) -> Array:

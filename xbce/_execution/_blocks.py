@@ -10,6 +10,7 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from itertools import product
@@ -54,18 +55,19 @@ def run(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
     fuse = _options.current().fuse
     if fuse is False:
         return kernel(*operands)
-    if fuse is True and _can_compile():
+    if fuse is True and not kernel.classes and _can_compile():
         from xbce._execution import _tensors
 
         if _tensors.borrows(operands):
             return _tensors.run_borrowed(kernel, operands)
     arrays = [operand for operand in operands if isinstance(operand, np.ndarray)]
-    largest = max(arrays, key=lambda array: (array.size, array.ndim))
-    shape = largest.shape
-    loop = shape[:-1] if kernel.classes else shape
-    shapes = [array.shape[:-1] if len(array.shape) > len(loop) else array.shape for array in arrays]
-    if not prod(loop) or np.broadcast_shapes(*shapes) != loop:
-        return kernel(*operands)  # the result is larger than any array: rare, and small
+    largest = max(arrays, key=lambda array: (array.ndim, array.size))
+    shape, rank = largest.shape, largest.ndim
+    loop = np.broadcast_shapes(
+        *(a.shape[:-1] if kernel.classes and a.ndim == rank else a.shape for a in arrays)
+    )
+    if loop != (shape[:-1] if kernel.classes else shape) or not prod(loop):
+        return kernel(*operands)  # the result is larger than any array, or empty
     threads = max(1, min(_options.threads(), largest.size // PARALLEL, SHARED // BLOCK))
     itemsize = max(array.itemsize for array in arrays)
     block = (SHARED // threads if threads > 1 else BLOCK) // itemsize
@@ -81,7 +83,7 @@ def run(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
                 continue
             if results[output] is None:  # at the first block, before there are threads
                 whole = shape if array.ndim == len(shape) else loop
-                results[output] = np.empty_like(largest, dtype=array.dtype, shape=whole)
+                results[output] = np.empty_like(largest, array.dtype, subok=False, shape=whole)
             results[output][part] = array
 
     def compute_all() -> None:
@@ -92,7 +94,9 @@ def run(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
     todo = deque(enumerate(parts))
     with np.errstate(all="ignore"):
         compute(*todo.popleft())
-    helpers = [_pool(threads - 1).submit(compute_all) for _ in range(threads - 1)]
+    helpers = []
+    with suppress(RuntimeError):  # where the interpreter is ending, no more threads begin
+        helpers += [_pool(threads - 1).submit(compute_all) for _ in range(threads - 1)]
     try:
         compute_all()
     finally:
@@ -146,7 +150,7 @@ def _cut(operand: Any, part: _Slices, loop: tuple[int, ...]) -> Any:
 
 def _where(condition: Any, a: Any, b: Any) -> NDArray[Any]:
     """``where``, without a pass where the condition, as nearly always here, holds nowhere."""
-    if np.shape(b) == np.shape(condition) and not condition.any():
+    if not condition.any() and np.broadcast(condition, a, b).shape == np.shape(b):
         return b
     return np.where(condition, a, b)
 

@@ -41,7 +41,7 @@ def run(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
         dimensions.append({a: size == 1 for a, size in zip(own, operand.shape, strict=True)})
         pairs += [operand, own]
     known = all(size == size for array in arrays for size in array.shape)
-    like = next((array for array in arrays if array.dtype.kind == "f"), arrays[0])
+    like = next((array for array in arrays[::-1] if array.dtype.kind == "f"), arrays[0])
     options = {"align_arrays": known, "concatenate": True, "dtype": like.dtype, "meta": like._meta}
     run_chunk = partial(_run_chunk, kernel, _options.current().fuse, len(loop), dimensions)
     summed = options if kernel.summed is None else options | {"dtype": kernel.summed}

@@ -64,10 +64,8 @@ def options(fuse: Fuse | None = None, threads: int | None = None) -> Iterator[No
     outer = current()
     if fuse is None:
         fuse = outer.fuse
-    elif fuse != "auto":
-        if fuse not in (True, False):
-            raise ValueError(f'`fuse` must be "auto", True or False; got {fuse!r}.')
-        fuse = bool(fuse)
+    elif not (isinstance(fuse, bool) or (isinstance(fuse, str) and fuse == "auto")):
+        raise ValueError(f'`fuse` must be "auto", True or False; got {fuse!r}.')
     if threads is None:
         threads = outer.threads
     elif not isinstance(threads, Integral):

@@ -9,6 +9,7 @@ inside `torch.func`, in forward mode, and in tracers.
 import warnings
 from dataclasses import replace
 from functools import lru_cache, partial
+from itertools import count
 from types import FunctionType
 from typing import Any
 
@@ -30,9 +31,8 @@ def run(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
         return kernel(*operands)
     if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in tensors):
         return _evaluate(kernel, operands)
-    if kernel.gradient is not None:
-        return _Rule.apply(kernel, *operands)
-    return _compiled(kernel)(*operands) if fuse is True else kernel(*operands)
+    # Without a rule the plain formula: what torch.compile makes differentiates once only.
+    return kernel(*operands) if kernel.gradient is None else _Rule.apply(kernel, *operands)
 
 
 def _traced(tensors: list[torch.Tensor]) -> bool:
@@ -53,11 +53,14 @@ def _traced(tensors: list[torch.Tensor]) -> bool:
 
 def _evaluate(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
     """``kernel(*operands)`` of plain numbers, recorded nowhere."""
-    if _options.current().fuse is True:
-        return _compiled(kernel)(*map(_argument, operands))
+    # Compiled, the classes would be added up one after the other where they do not lie together.
+    if _options.current().fuse is True and not kernel.classes:
+        arguments = [_argument(operand) for operand in operands]
+        kinds = tuple((a.dtype, a.ndim, a.device, a.requires_grad) for a in arguments)
+        return _compiled(kernel, kinds)(*arguments)
     tensors = [operand for operand in operands if isinstance(operand, torch.Tensor)]
-    if any(t.device.type != "cpu" or t.dtype == torch.bfloat16 for t in tensors):
-        return kernel(*operands)  # NumPy has neither
+    if any(t.device.type != "cpu" or t.dtype not in _DTYPES for t in tensors):
+        return kernel(*operands)
     if max(tensor.numel() for tensor in tensors) <= _blocks.SMALL:
         return kernel(*operands)
     return _lent(kernel, operands)
@@ -66,16 +69,21 @@ def _evaluate(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
 # --- compiled -----------------------------------------------------------------
 
 
-@lru_cache(maxsize=256)
-def _compiled(kernel: Kernel) -> Formula:
+@lru_cache(maxsize=1024)
+def _compiled(kernel: Kernel, kinds: tuple[Any, ...]) -> Formula:
+    """What torch.compile makes of a kernel, for operands of these kinds and any size."""
+
     def call(*operands: Any) -> Any:
         return kernel.sum_first(kernel.formula(kernel.xp, *operands), _add)
 
-    # torch.compile counts its recompilations, and gives up at some, by code object.
-    own = FunctionType(call.__code__.replace(), globals(), "kernel", None, call.__closure__)
-    return torch.compile(own, fullgraph=True)
+    # By the name of the code torch.compile remembers what changed from call to call, and counts how
+    # often it compiled: each kernel has one of its own.
+    code = call.__code__.replace(co_name=f"kernel_{next(_numbers)}")
+    own = FunctionType(code, globals(), code.co_name, None, call.__closure__)
+    return torch.compile(own)
 
 
+_numbers = count()
 ROW = 4096
 
 
@@ -102,6 +110,11 @@ def _argument(operand: Any) -> Any:
 # --- the same memory as NumPy's arrays ------------------------------------------
 
 
+_DTYPES = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+_DTYPES |= {torch.float16, torch.float32, torch.float64}
+"""Those that NumPy has too."""
+
+
 def _lent(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
     """``kernel(*operands)`` in NumPy's blocks, on the tensors' own memory."""
     arrays = (
@@ -120,9 +133,11 @@ def _lent(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
 def borrows(operands: tuple[Any, ...]) -> bool:
     """Whether PyTorch can take these arrays of NumPy as they lie in memory."""
     return all(
-        not isinstance(operand, np.ndarray)
-        or (operand.dtype.isnative and min(operand.strides, default=0) >= 0)
+        operand.dtype.isnative
+        and operand.dtype.char in "?bBhilqefd"
+        and all(step >= 0 and step % operand.itemsize == 0 for step in operand.strides)
         for operand in operands
+        if isinstance(operand, np.ndarray)
     )
 
 
