@@ -91,11 +91,9 @@ class Weighting:
         weighers, scale = self._split()
         if len(weighers) > 1 or not _is_one(weighers[0]):
             formula = partial(_weighted, formula, 1, len(weighers))
+            if self.mask is not None and self.reduction is Reduction.NONE:
+                gradient = None  # it would multiply what comes from outside by 0
             gradient = gradient and partial(_weighted, gradient, 1, len(weighers))
-            # Behind a mask autodiff must not multiply what comes from outside by 0.
-            gradient = (
-                None if self.reduction is Reduction.NONE and self.mask is not None else gradient
-            )
             operands = (*weighers, *operands)
         total = self._run(formula, operands, gradient=gradient)
         return self._divided(total, scale, self._denominator(weighers))

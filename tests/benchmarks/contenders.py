@@ -7,7 +7,7 @@ installed raises ImportError.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import array_api_compat.numpy
@@ -28,6 +28,35 @@ class Contender:
     wait: Callable[[], None] = lambda: None
 
 
+class Inputs:
+    """Labels and logits of NumPy, and the same in other libraries, once for all contenders."""
+
+    def __init__(self, z: Any, x: Any):
+        self.numpy = z, x
+        self.torch = cache(self.torch)
+        self.jax = cache(self.jax)
+        self.tensorflow = cache(self.tensorflow)
+
+    def torch(self, device: str) -> tuple[Any, Any, Any]:
+        """Labels, logits, and logits that autograd follows."""
+        import torch
+
+        labels, logits = (torch.from_numpy(array).to(device) for array in self.numpy)
+        return labels, logits, logits.detach().clone().requires_grad_()
+
+    def jax(self) -> tuple[Any, Any]:
+        """On JAX's first device."""
+        import jax
+
+        return tuple(map(jax.numpy.asarray, self.numpy))
+
+    def tensorflow(self) -> tuple[Any, Any]:
+        """Eager tensors."""
+        import tensorflow
+
+        return tuple(map(tensorflow.constant, self.numpy))
+
+
 def xbce_calls(z: Any, x: Any, fuse: Any, gradient: Any = None) -> Contender:
     """The three calls of xbce on arrays of any library."""
 
@@ -45,13 +74,14 @@ def xbce_calls(z: Any, x: Any, fuse: Any, gradient: Any = None) -> Contender:
     )
 
 
-def xbce_numpy(z: Any, x: Any, fuse: Any = "auto") -> Contender:
+def xbce_numpy(inputs: Inputs, fuse: Any = "auto") -> Contender:
     """On NumPy's arrays."""
-    return xbce_calls(z, x, fuse)
+    return xbce_calls(*inputs.numpy, fuse)
 
 
-def bare_formula(z: Any, x: Any) -> Contender:
+def bare_formula(inputs: Inputs) -> Contender:
     """The formula of xbce, called as it stands."""
+    z, x = inputs.numpy
     xp = array_api_compat.numpy
 
     def quiet(formula: Callable[..., Any]) -> Callable[[], Any]:
@@ -62,8 +92,9 @@ def bare_formula(z: Any, x: Any) -> Contender:
     return Contender(loss, lambda: loss().sum(dtype=np.float64), both)
 
 
-def naive_numpy(z: Any, x: Any) -> Contender:
+def naive_numpy(inputs: Inputs) -> Contender:
     """The usual stable expression on NumPy."""
+    z, x = inputs.numpy
 
     def loss() -> Any:
         return np.maximum(x, 0) - x * z + np.log1p(np.exp(-np.abs(x)))
@@ -74,8 +105,9 @@ def naive_numpy(z: Any, x: Any) -> Contender:
     return Contender(loss, lambda: loss().mean(), gradient)
 
 
-def scipy(z: Any, x: Any) -> Contender:
+def scipy(inputs: Inputs) -> Contender:
     """SciPy's log_expit and expit."""
+    z, x = inputs.numpy
     from scipy.special import expit, log_expit
 
     def loss() -> Any:
@@ -87,8 +119,9 @@ def scipy(z: Any, x: Any) -> Contender:
     return Contender(loss, lambda: loss().mean(), gradient)
 
 
-def scikit_learn(z: Any, x: Any) -> Contender:
+def scikit_learn(inputs: Inputs) -> Contender:
     """scikit-learn's private HalfBinomialLoss, on the threads that it may use."""
+    z, x = inputs.numpy
     from sklearn._loss import HalfBinomialLoss
 
     half = HalfBinomialLoss()
@@ -104,12 +137,12 @@ def scikit_learn(z: Any, x: Any) -> Contender:
     return Contender(partial(half.loss, **options), mean, gradient)
 
 
-def torch(z: Any, x: Any, compiled: bool = False, device: str = "cpu") -> Contender:
+def torch(inputs: Inputs, compiled: bool = False, device: str = "cpu") -> Contender:
     """PyTorch's own loss."""
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits
 
-    labels, logits = (torch.from_numpy(array).to(device) for array in (z, x))
+    labels, logits, leaf = inputs.torch(device)
 
     def loss(logits: Any, labels: Any) -> Any:
         return binary_cross_entropy_with_logits(logits, labels, reduction="none")
@@ -120,18 +153,16 @@ def torch(z: Any, x: Any, compiled: bool = False, device: str = "cpu") -> Conten
     if compiled:
         torch.compiler.reset()
         loss, mean = torch.compile(loss, dynamic=False), torch.compile(mean, dynamic=False)
-    leaf = logits.detach().clone().requires_grad_()
     gradient = partial(_trained, lambda: mean(leaf, labels), leaf)
     calls = partial(loss, logits, labels), partial(mean, logits, labels), gradient
     return Contender(*calls, torch.cuda.synchronize if device == "cuda" else lambda: None)
 
 
-def xbce_torch(z: Any, x: Any, fuse: Any = "auto", device: str = "cpu") -> Contender:
+def xbce_torch(inputs: Inputs, fuse: Any = "auto", device: str = "cpu") -> Contender:
     """xbce on PyTorch's tensors."""
     import torch
 
-    labels, logits = (torch.from_numpy(array).to(device) for array in (z, x))
-    leaf = logits.detach().clone().requires_grad_()
+    labels, logits, leaf = inputs.torch(device)
     gradient = partial(_trained, lambda: xbce.sigmoid_cross_entropy(labels, leaf), leaf)
     made = xbce_calls(labels, logits, fuse, gradient)
     if device == "cuda":
@@ -143,15 +174,16 @@ def _trained(mean: Callable[[], Any], leaf: Any) -> Any:
     """Forward and backward."""
     leaf.grad = None
     mean().backward()
-    return leaf.grad
+    gradient, leaf.grad = leaf.grad, None
+    return gradient
 
 
-def jax(z: Any, x: Any) -> Contender:
+def jax(inputs: Inputs) -> Contender:
     """The usual stable expression under jax.jit: what optax has."""
     import jax
     import optax
 
-    labels, logits = jax.numpy.asarray(z), jax.numpy.asarray(x)
+    labels, logits = inputs.jax()
     loss = jax.jit(optax.sigmoid_binary_cross_entropy)
 
     def mean(logits: Any, labels: Any) -> Any:
@@ -165,22 +197,22 @@ def jax(z: Any, x: Any) -> Contender:
     )
 
 
-def xbce_jax(z: Any, x: Any) -> Contender:
+def xbce_jax(inputs: Inputs) -> Contender:
     """xbce on JAX's arrays."""
     import jax
 
-    made = xbce_calls(jax.numpy.asarray(z), jax.numpy.asarray(x), "auto")
+    made = xbce_calls(*inputs.jax(), "auto")
     loss, mean, gradient = made.loss, made.mean, made.gradient
     return Contender(
         *(lambda call=call: jax.block_until_ready(call()) for call in (loss, mean, gradient))
     )
 
 
-def tensorflow(z: Any, x: Any, compiled: bool = False) -> Contender:
+def tensorflow(inputs: Inputs, compiled: bool = False) -> Contender:
     """TensorFlow's own loss, eagerly or by XLA."""
     import tensorflow as tf
 
-    labels, logits = tf.constant(z), tf.constant(x)
+    labels, logits = inputs.tensorflow()
 
     def loss(labels: Any, logits: Any) -> Any:
         return tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
@@ -207,16 +239,16 @@ def _numpy(call: Callable[..., Any], *arrays: Any) -> Any:
     return last.numpy()
 
 
-def cupy(z: Any, x: Any, fuse: Any = "auto") -> Contender:
+def cupy(inputs: Inputs, fuse: Any = "auto") -> Contender:
     """xbce on CuPy's arrays."""
     import cupy
 
-    made = xbce_calls(cupy.asarray(z), cupy.asarray(x), fuse)
+    made = xbce_calls(*map(cupy.asarray, inputs.numpy), fuse)
     made.wait = cupy.cuda.Device().synchronize
     return made
 
 
-Maker = Callable[[Any, Any], Contender]
+Maker = Callable[[Inputs], Contender]
 
 ON_CPU: dict[str, Maker] = {
     "xbce": xbce_numpy,

@@ -28,7 +28,7 @@ import numpy as np
 DOCS = Path(__file__).parents[2] / "docs"
 sys.path[:0] = [str(Path(__file__).parent), str(DOCS)]
 
-from contenders import ON_CPU, ON_GPU  # noqa: E402
+from contenders import ON_CPU, ON_GPU, Inputs  # noqa: E402
 
 TASKS = ("loss", "mean", "gradient")
 TITLES = {"loss": "loss", "mean": "mean loss", "gradient": "mean and gradient"}
@@ -50,16 +50,17 @@ def arrays(dtype: str, size: int) -> tuple[Any, Any]:
 
 def rounds(size: int) -> int:
     """How often each contender has its turn."""
-    return 25 if size < 2**20 else 9 if size < 2**26 else 3
+    return 15 if size <= 2**20 else 5 if size < 2**26 else 3
 
 
 def time_all(makers: dict[str, Any], dtype: str, size: int) -> tuple[dict[str, Any], float]:
     """Seconds a call by task and contender, and those of a copy of an array of this size."""
     z, x = arrays(dtype, size)
+    inputs = Inputs(z, x)
     made: dict[str, Any] = {}
     for name, make in makers.items():
         try:
-            made[name] = make(z, x)
+            made[name] = make(inputs)
         except ImportError as error:
             print(f"{name}: skipped, {error.name} is not installed")
     copy, waits = copier(x, makers is ON_GPU)
@@ -112,8 +113,7 @@ def peak_memory(name: str) -> dict[str, float]:
 
     Of the second call, in a process of its own: the kernel's count of pages in memory.
     """
-    z, x = arrays("float32", MEMORY)
-    contender = ON_CPU[name](z, x)
+    contender = ON_CPU[name](Inputs(*arrays("float32", MEMORY)))
     found = {}
     for task in TASKS:
         call = getattr(contender, task)
@@ -145,8 +145,8 @@ def measure_memory() -> dict[str, Any]:
     return found
 
 
-def measure(gpu: bool, sizes: tuple[int, ...]) -> dict[str, Any]:
-    """All times, and what they were measured on."""
+def measure(gpu: bool, sizes: tuple[int, ...], file: Path) -> None:
+    """All times, and what they were measured on, into a file, as they come."""
     import jax
     from peers import cpu
 
@@ -172,10 +172,11 @@ def measure(gpu: bool, sizes: tuple[int, ...]) -> dict[str, Any]:
             found, copy = time_all(makers, dtype, size)
             results["times"].setdefault(dtype, {})[str(size)] = found
             results["copy"].setdefault(dtype, {})[str(size)] = copy
+            file.write_text(json.dumps(results, indent=1) + "\n")
             gc.collect()
     if not gpu:
         results["memory, MiB at 2^25 float32"] = measure_memory()
-    return results
+        file.write_text(json.dumps(results, indent=1) + "\n")
 
 
 def versions() -> dict[str, str]:
@@ -206,8 +207,7 @@ def main() -> None:
     file = options.out / ("speed-gpu.json" if options.gpu else "speed.json")
     if not options.redraw:
         standard = (*SIZES[:-1], 2**28) if options.gpu else SIZES
-        results = measure(options.gpu, tuple(options.sizes or standard))
-        file.write_text(json.dumps(results, indent=1) + "\n")
+        measure(options.gpu, tuple(options.sizes or standard), file)
     from speed_plots import draw_all, tables
 
     results = json.loads(file.read_text())

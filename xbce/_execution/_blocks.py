@@ -72,6 +72,18 @@ def run(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
     itemsize = max(array.itemsize for array in arrays)
     block = (SHARED // threads if threads > 1 else BLOCK) // itemsize
     parts = _parts(loop, block * prod(loop) // largest.size)
+    return _run_parts(kernel, operands, largest, parts, threads)
+
+
+def _run_parts(
+    kernel: Kernel,
+    operands: tuple[Any, ...],
+    like: NDArray[Any],
+    parts: list[_Slices],
+    threads: int,
+) -> Any:
+    """``kernel(*operands)``, part by part, with results as `like` lies in memory."""
+    loop = like.shape[: len(parts[0])]
     sums = np.empty(len(parts), dtype=kernel.summed)
     results: list[Any] = [None] * kernel.outputs
 
@@ -82,8 +94,8 @@ def run(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
                 sums[number] = _add(array, kernel.summed)
                 continue
             if results[output] is None:  # at the first block, before there are threads
-                whole = shape if array.ndim == len(shape) else loop
-                results[output] = np.empty_like(largest, array.dtype, subok=False, shape=whole)
+                shape = like.shape if array.ndim == like.ndim else loop
+                results[output] = np.empty_like(like, array.dtype, subok=False, shape=shape)
             results[output][part] = array
 
     def compute_all() -> None:
