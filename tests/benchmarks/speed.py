@@ -132,6 +132,14 @@ def status(field: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(field))
 
 
+def physical_memory() -> float:
+    """Bytes, where the system tells."""
+    names = getattr(os, "sysconf_names", ())
+    if "SC_PHYS_PAGES" not in names:
+        return float("inf")
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def measure_memory() -> dict[str, Any]:
     """The peak of each contender on the CPU, where the kernel tells."""
     if not Path("/proc/self/clear_refs").exists():
@@ -168,6 +176,10 @@ def measure(gpu: bool, sizes: tuple[int, ...], file: Path) -> None:
     }
     for dtype in DTYPES:
         for size in sizes:
+            needed, there = 24 * size * np.dtype(dtype).itemsize, physical_memory()
+            if not gpu and needed > there:
+                print(f"{dtype}, {size} elements: skipped, needs {needed} bytes of memory")
+                continue
             print(f"{dtype}, {size} elements", flush=True)
             found, copy = time_all(makers, dtype, size)
             results["times"].setdefault(dtype, {})[str(size)] = found

@@ -37,6 +37,11 @@ def is_ours(name: str) -> bool:
     return name.startswith("xbce")
 
 
+def dashes(name: str) -> str:
+    """By library, where xbce is on several."""
+    return "--" if "xbce on PyTorch" in name else ":" if "xbce on JAX" in name else "-"
+
+
 def shown(results: dict[str, Any]) -> list[str]:
     """The contenders that the plots of arrays show: those with a colour."""
     sizes = next(iter(results["times"].values()))
