@@ -412,15 +412,19 @@ from_torch = pytest.mark.filterwarnings(  # by torch.compile itself
 
 @needs_compiler
 @from_torch
-def test_fused_by_torch_compile():
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_fused_by_torch_compile(device):
     torch = pytest.importorskip("torch")
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA GPU here")
     torch._dynamo.reset()
     calls = []
     for fuse in (False, True):
         for weight in (1.0, 2.0, 3.0):
-            x, z = torch.from_numpy(X).clone().requires_grad_(), torch.from_numpy(SOFT)
+            x, z = (torch.tensor(array, device=device) for array in (X, SOFT))
+            x.requires_grad_()
             with xbce.options(fuse=fuse):
-                finite = torch.where(torch.isinf(x), torch.zeros((), dtype=x.dtype), x)
+                finite = torch.where(torch.isinf(x), torch.zeros_like(x), x)
                 loss = losses.sigmoid_cross_entropy(z, finite, weight, 0.1)
                 (gradient,) = torch.autograd.grad(loss, x)
             calls.append((loss.detach(), gradient))
