@@ -61,9 +61,8 @@ def growth(results: dict[str, Any]) -> Figure:
             for name in shown(results):
                 values = [times[size][task][name] for size in sizes]
                 style = {"linewidth": 2.5} if is_ours(name) else {"linewidth": 1, "marker": "."}
-                axes.loglog(
-                    [int(s) for s in sizes], values, color=COLORS[name], label=name, **style
-                )
+                style |= {"color": COLORS[name], "label": name, "linestyle": dashes(name)}
+                axes.loglog([int(size) for size in sizes], values, **style)
             axes.set_title(f"{TITLES[task]}, {dtype}")
             axes.grid(alpha=0.3)
         row[0].set_ylabel("seconds")
