@@ -17,8 +17,18 @@ import array_api_compat
 import numpy as np
 import pytest
 from array_api_extra.testing import patch_lazy_xp_functions
+from hypothesis import HealthCheck, settings
 
 from xbce._backends import BACKENDS, Backend
+
+# Searches are the same in each run, and fixtures and arrays that take long to make are no fault.
+settings.register_profile(
+    "xbce",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("xbce")
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,12 @@ def check_backend(
     run_tests(session, "--backend", backend, *extra)
 
 
+def run_beside_peers(session: nox.Session, script: str) -> None:
+    """Run a script where the libraries that xbce is compared with are installed."""
+    session.install("-q", TORCH, *nox.project.dependency_groups(PROJECT, "peers"), "-e", ".")
+    session.run("python", script, *session.posargs)
+
+
 @nox.session(python=PYTHONS)
 def numpy(session: nox.Session) -> None:
     """NumPy, on every supported Python."""
@@ -151,12 +157,10 @@ def digits(session: nox.Session) -> None:
 @nox.session(default=False)
 def peers(session: nox.Session) -> None:
     """Audit xbce beside other libraries: the figures, plots and table of docs/accuracy.md."""
-    session.install("-q", TORCH, *nox.project.dependency_groups(PROJECT, "peers"), "-e", ".")
-    session.run("python", "docs/peers.py", *session.posargs)
+    run_beside_peers(session, "docs/peers.py")
 
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Time xbce beside other libraries: the figures, plots and tables of docs/speed.md."""
-    session.install("-q", TORCH, *nox.project.dependency_groups(PROJECT, "peers"), "-e", ".")
-    session.run("python", "tests/benchmarks/speed.py", *session.posargs)
+    run_beside_peers(session, "tests/benchmarks/speed.py")

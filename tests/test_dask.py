@@ -123,6 +123,8 @@ def test_chunks_do_not_warn():
 def test_casts_that_overflow_do_not_warn():
     big, zeros = da.full((4, 4), 60000, dtype="f2", chunks=2), da.zeros((4, 4), "f2", chunks=2)
     assert sigmoid_cross_entropy(zeros, big, reduction=Reduction.SUM).compute() == np.inf
+    many = da.full((4, 4), 10**6, chunks=2)
+    assert sigmoid_cross_entropy_with_logits(labels=many, logits=-zeros).compute().shape == (4, 4)
     weights = da.full((4, 4), 1e300, chunks=2)
     assert sigmoid_cross_entropy(zeros.astype("f4"), big.astype("f4"), weights).compute() == np.inf
 

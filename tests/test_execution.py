@@ -8,7 +8,6 @@ import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from shutil import which
 
 import numpy as np
 import pytest
@@ -94,16 +93,17 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(_blocks, "SHARED", 2048)
 
 
-def layouts(array):
-    yield "C", np.ascontiguousarray
-    yield "Fortran", np.asfortranarray
-    yield "strided", lambda a: np.repeat(a, 2, axis=0)[::2]
-    yield "reversed", lambda a: np.ascontiguousarray(a[::-1])[::-1]
-    yield "deep", lambda a: np.ascontiguousarray(a).reshape(a.shape[0] // 4, 2, 2, *a.shape[1:])
+LAYOUTS = {
+    "C": np.ascontiguousarray,
+    "Fortran": np.asfortranarray,
+    "strided": lambda a: np.repeat(a, 2, axis=0)[::2],
+    "reversed": lambda a: np.ascontiguousarray(a[::-1])[::-1],
+    "deep": lambda a: np.ascontiguousarray(a).reshape(a.shape[0] // 4, 2, 2, *a.shape[1:]),
+}
 
 
 @pytest.mark.usefixtures("small_blocks")
-@pytest.mark.parametrize("layout", [make for _, make in layouts(X)], ids=[n for n, _ in layouts(X)])
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_blocks_and_threads_change_nothing(layout, dtype, monkeypatch):
     rows = slice(0, 400)
@@ -403,7 +403,7 @@ def test_compiled_by_its_user_it_breaks_no_graph_and_compiles_once():
 
 
 needs_compiler = pytest.mark.skipif(
-    not any(map(which, ("c++", "g++", "clang++", "cl"))), reason="no C++ compiler here"
+    not _blocks._can_compile(), reason="no PyTorch here, or no C++ compiler"
 )
 from_torch = pytest.mark.filterwarnings(  # by torch.compile itself
     "ignore:`torch.jit:DeprecationWarning", "ignore:.*:UserWarning"

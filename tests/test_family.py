@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 from exact import dtype_name, exact_family, exact_softmax, ulps
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 # Functions are called through their modules: by name, the jitting variants would compile each.
@@ -15,12 +15,7 @@ from xbce.testing import as_numpy
 
 INF, NAN = np.inf, np.nan
 REDUCTIONS = list(Reduction)
-search = settings(
-    max_examples=8,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+search = settings(max_examples=8)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from array_api_extra.testing import lazy_xp_function
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.array_api import make_strategies_namespace
 
@@ -16,12 +16,7 @@ lazy_xp_function(sigmoid_cross_entropy)
 lazy_xp_function(sigmoid_cross_entropy_with_logits)
 
 strategies = make_strategies_namespace(np)
-search = settings(
-    max_examples=12,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+search = settings(max_examples=12)
 
 
 def loss(z: Any, x: Any) -> Any:

@@ -36,6 +36,11 @@ def is_number(value: Any) -> bool:
     return type(value).__name__ in ("SymInt", "SymFloat")
 
 
+def is_one(value: Any) -> bool:
+    """Whether it is a number, and 1: a factor that changes nothing."""
+    return is_number(value) and bool(value == 1)
+
+
 # --- namespaces ---------------------------------------------------------------
 
 
@@ -200,7 +205,7 @@ def checked(
                     name,
                 )
             if dtype != working:
-                array = xp.astype(array, dtype)
+                array = cast(xp, array, dtype)
         same_shape({label_argument: array, argument: logits}, name)
         same_device(xp, {label_argument: array, argument: logits}, name)
         operands.insert(0, array)

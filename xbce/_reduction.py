@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from xbce import _arrays, _execution, _formula
-from xbce._arrays import is_number
+from xbce._arrays import is_number, is_one
 from xbce._execution import Formula
 from xbce._formula import Array, Namespace
 
@@ -89,7 +89,7 @@ class Weighting:
         `gradient` is the derivative of `formula` by the last operand, where there is one to give.
         """
         weighers, scale = self._split()
-        if len(weighers) > 1 or not _is_one(weighers[0]):
+        if len(weighers) > 1 or not is_one(weighers[0]):
             formula = partial(_weighted, formula, 1, len(weighers))
             if self.mask is not None and self.reduction is Reduction.NONE:
                 gradient = None  # it would multiply what comes from outside by 0
@@ -231,8 +231,4 @@ def _spread(formula: Formula, xp: Namespace, *operands: Any) -> Array:
 
 
 def _times(array: Any, factor: Any) -> Any:
-    return array if _is_one(factor) else array * factor
-
-
-def _is_one(factor: Any) -> bool:
-    return is_number(factor) and bool(factor == 1)
+    return array if is_one(factor) else array * factor

@@ -20,11 +20,11 @@ from xbce.derivatives import value_and_grad
 
 @dataclass
 class Contender:
-    """The calls; None where a library has none. `wait` ends when the result is there."""
+    """The calls. `wait` ends when the result is there."""
 
-    loss: Callable[[], Any] | None
-    mean: Callable[[], Any] | None
-    gradient: Callable[[], Any] | None
+    loss: Callable[[], Any]
+    mean: Callable[[], Any]
+    gradient: Callable[[], Any]
     wait: Callable[[], None] = lambda: None
 
 
@@ -82,13 +82,10 @@ def xbce_numpy(inputs: Inputs, fuse: Any = "auto") -> Contender:
 def bare_formula(inputs: Inputs) -> Contender:
     """The formula of xbce, called as it stands."""
     z, x = inputs.numpy
-    xp = array_api_compat.numpy
-
-    def quiet(formula: Callable[..., Any]) -> Callable[[], Any]:
-        return partial(formula, xp, z, x)
-
-    loss = quiet(_formula.sigmoid_cross_entropy)
-    both = quiet(_formula.sigmoid_value_and_gradient)
+    loss, both = (
+        partial(formula, array_api_compat.numpy, z, x)
+        for formula in (_formula.sigmoid_cross_entropy, _formula.sigmoid_value_and_gradient)
+    )
     return Contender(loss, lambda: loss().sum(dtype=np.float64), both)
 
 

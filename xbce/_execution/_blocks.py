@@ -99,13 +99,12 @@ def _run_parts(
             results[output][part] = array
 
     def compute_all() -> None:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # a thread has warnings of its own
             for number, part in _taken(todo):
                 compute(number, part)
 
     todo = deque(enumerate(parts))
-    with np.errstate(all="ignore"):
-        compute(*todo.popleft())
+    compute(*todo.popleft())
     helpers = []
     with suppress(RuntimeError):  # where the interpreter is ending, no more threads begin
         helpers += [_pool(threads - 1).submit(compute_all) for _ in range(threads - 1)]
@@ -123,7 +122,7 @@ def _run_parts(
 
 def _at_once(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
     """``kernel(*operands)``, by functions that are quicker to call than the standard's."""
-    return kernel.sum_first(kernel.formula(_small, *operands), _add)
+    return kernel.on_summed(kernel.formula(_small, *operands), _add)
 
 
 def _add(array: NDArray[Any], dtype: Any) -> Any:

@@ -80,11 +80,7 @@ def _run_chunk(
     # Dask has threads of its own, one a chunk.
     with _options.options(fuse=fuse, threads=1), np.errstate(all="ignore"):
         results = run_kernel(kernel, operands)
-    if kernel.summed is None:
-        return results
-    if kernel.outputs == 1:
-        return results[(None,) * rank]
-    return (results[0][(None,) * rank], *results[1:])
+    return kernel.on_summed(results, lambda total, dtype: total[(None,) * rank])
 
 
 def _check_sizes(dimensions: _Dimensions, operands: tuple[Any, ...]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import cupy
 
-from xbce._arrays import is_number
+from xbce._arrays import is_number, is_one
 from xbce._execution import _options
 from xbce._execution._kernel import Formula, Kernel
 
@@ -21,7 +21,7 @@ def run(kernel: Kernel, operands: tuple[Any, ...]) -> Any:
         return kernel(*operands)
     # A number is an array of rank 0 here: as a constant each value would need a kernel of its own,
     # and as an argument CuPy takes it for a float64. 1 is a constant, which formulas leave out.
-    fixed = tuple(1.0 if is_number(o) and o == 1 else None for o in operands)
+    fixed = tuple(1.0 if is_one(o) else None for o in operands)
     free = [
         cupy.full((), o, dtype=operands[-1].dtype) if is_number(o) else o
         for o, constant in zip(operands, fixed, strict=True)
@@ -46,4 +46,4 @@ def _fused(kernel: Kernel, fixed: tuple[float | None, ...]) -> Formula:
         return cupy.fuse(kernel_name="xbce_total")(total)
     fused = cupy.fuse(kernel_name="xbce_terms")(terms)
     # CuPy fuses a sum with no output beside it.
-    return lambda *free: kernel.sum_first(fused(*free), cupy.sum)
+    return lambda *free: kernel.on_summed(fused(*free), cupy.sum)

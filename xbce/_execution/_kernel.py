@@ -44,15 +44,15 @@ class Kernel:
     gradient: Formula | None = None
 
     def __call__(self, *operands: Any) -> Any:
-        return self.sum_first(self.formula(self.xp, *operands), self.xp.sum)
+        return self.on_summed(self.formula(self.xp, *operands), self.xp.sum)
 
-    def sum_first(self, results: Any, add: Callable[..., Any]) -> Any:
-        """What the formula gives, its first output summed by ``add(array, dtype=)`` where asked."""
+    def on_summed(self, results: Any, function: Callable[..., Any]) -> Any:
+        """The results, ``function(first, dtype=)`` in place of the first where it is summed."""
         if self.summed is None:
             return results
         if self.outputs == 1:
-            return add(results, dtype=self.summed)
-        return (add(results[0], dtype=self.summed), *results[1:])
+            return function(results, dtype=self.summed)
+        return (function(results[0], dtype=self.summed), *results[1:])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Kernel) and self._identity() == other._identity()

@@ -74,7 +74,7 @@ def _compiled(kernel: Kernel, kinds: tuple[Any, ...]) -> Formula:
     """What torch.compile makes of a kernel, for operands of these kinds and any size."""
 
     def call(*operands: Any) -> Any:
-        return kernel.sum_first(kernel.formula(kernel.xp, *operands), _add)
+        return kernel.on_summed(kernel.formula(kernel.xp, *operands), _add)
 
     # By the name of the code torch.compile remembers what changed from call to call, and counts how
     # often it compiled: each kernel has one of its own.

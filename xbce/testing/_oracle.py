@@ -58,9 +58,7 @@ def exact_loss(
     >>> print(exact)
     [4.24835426e-18 4.00000000e+01]
     """
-    formula: Any = _formula.sigmoid_cross_entropy
-    if alpha is not None or gamma != 0:
-        formula = partial(_formula.focal_loss, alpha=alpha, gamma=gamma)
+    formula = _chosen(_formula.sigmoid_cross_entropy, _formula.focal_loss, alpha, gamma)
     return _evaluate(formula, digits, labels, logits, pos_weight)
 
 
@@ -78,9 +76,7 @@ def exact_gradient(
     Parameters and result are as for `exact_loss`. With a soft label the derivative
     is a difference, so a few digits more than are wanted of it are in place.
     """
-    formula: Any = _formula.sigmoid_gradient
-    if alpha is not None or gamma != 0:
-        formula = partial(_focal_gradient, alpha=alpha, gamma=gamma)
+    formula = _chosen(_formula.sigmoid_gradient, _focal_gradient, alpha, gamma)
     return _evaluate(formula, digits, labels, logits, pos_weight)
 
 
@@ -97,10 +93,19 @@ def exact_hessian(
 
     Parameters and result are as for `exact_loss`.
     """
-    formula: Any = _formula.sigmoid_gradient_and_hessian
-    if alpha is not None or gamma != 0:
-        formula = partial(_formula.focal_gradient_and_hessian, alpha=alpha, gamma=gamma)
+    formula = _chosen(
+        _formula.sigmoid_gradient_and_hessian, _formula.focal_gradient_and_hessian, alpha, gamma
+    )
     return _evaluate(formula, digits, labels, logits, pos_weight)[1]
+
+
+def _chosen(
+    plain: Callable[..., Any], focal: Callable[..., Any], alpha: float | None, gamma: float
+) -> Callable[..., Any]:
+    """The plain formula, unless there are focal parameters."""
+    if alpha is None and gamma == 0:
+        return plain
+    return partial(focal, alpha=alpha, gamma=gamma)
 
 
 def exact_softmax_loss(*, labels: Any, logits: Any, digits: int = 50) -> Array:
