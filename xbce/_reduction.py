@@ -186,7 +186,9 @@ def _weighted(formula: Formula, outputs: int, number: int, xp: Namespace, *opera
     weighers, operands = operands[:number], operands[number:]
     results = formula(xp, *operands[outputs - 1 :])
     losses = results if outputs == 1 else results[0]
-    weights = _weights(_arrays.name_of(losses.dtype), xp, *weighers)
+    weights = weighers[0]
+    if not is_number(weights):
+        weights = _weights(_arrays.name_of(losses.dtype), xp, *weighers)
     if outputs == 1:
         return _times(losses, weights)
     gradient, factor = results[1], _times(operands[0], weights)
@@ -207,11 +209,9 @@ def _quotient(xp: Namespace, total: Array, scale: Any, denominator: Any) -> Arra
     return total / xp.where(empty, xp.ones_like(denominator), denominator)
 
 
-def _weights(dtype: str, xp: Namespace, weights: Any, mask: Array | None = None) -> Any:
+def _weights(dtype: str, xp: Namespace, weights: Array, mask: Array | None = None) -> Array:
     """Weights in the dtype of this name, and 0 where the mask leaves them out."""
-    if not is_number(weights):
-        weights = _arrays.cast(xp, weights, getattr(xp, dtype))
-    return _formula.masked(xp, weights, mask)
+    return _formula.masked(xp, _arrays.cast(xp, weights, getattr(xp, dtype)), mask)
 
 
 def _present(dtype: str, xp: Namespace, *weighers: Array) -> Array:
