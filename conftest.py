@@ -5,12 +5,11 @@ on each device and floating dtype it has. ``--backend NAME`` chooses; a backend 
 not installed, or has no GPU here, skips by name.
 """
 
-import importlib
-import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import array_api_compat
@@ -50,22 +49,18 @@ class Variant:
 
     def why_not(self) -> str | None:
         """Why it can not run here, or None."""
-        module = self.row.namespaces[-1].partition(".")[0]
-        if importlib.util.find_spec(module) is None:
-            return f"{self.name}: {module} is not installed"
-        if "cuda:0" in self.devices and not _has_cuda(module):
+        if not self.row.installed():
+            return f"{self.name}: {self.row.module} is not installed"
+        if "cuda:0" in self.devices and not _has_cuda(self.row):
             return f"{self.name}: no CUDA GPU here"
         return None
 
 
 @cache
-def _has_cuda(module: str) -> bool:
-    if module == "torch":
-        return bool(importlib.import_module("torch").cuda.is_available())
-    cuda = importlib.import_module("cupy").cuda
+def _has_cuda(row: Backend) -> bool:
     try:
-        return bool(cuda.runtime.getDeviceCount() > 0)
-    except cuda.runtime.CUDARuntimeError:
+        return bool(import_module(row.module).cuda.is_available())
+    except ImportError:  # CuPy without the libraries of CUDA
         return False
 
 
@@ -118,6 +113,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Fail where a library is chosen that no test would run on."""
+    untested = {row.name for row in BACKENDS} - {variant.backend for variant in VARIANTS}
+    for name in untested.intersection(config.getoption("backend") or ()):
+        raise pytest.UsageError(
+            f"{name} has a row in xbce._backends, but no variant in conftest.py."
+        )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is about other backends than those that are chosen."""
+    chosen = config.getoption("backend")
+
+    def about_others(item: pytest.Item) -> bool:
+        return bool(chosen) and any(
+            mark.args[0] not in chosen for mark in item.iter_markers("backend")
+        )
+
+    left_out = [item for item in items if about_others(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not about_others(item)]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the test on each backend, device and dtype that its fixtures ask for."""
     if "xp" not in metafunc.fixturenames:
@@ -157,7 +176,7 @@ def xp(request: pytest.FixtureRequest) -> Iterator[Any]:
     variant: Variant = request.param
     with ExitStack() as stack:
         stack.enter_context(variant.enter())
-        namespace = importlib.import_module(variant.row.namespaces[0])
+        namespace = variant.row.namespace()
         if variant.transform:
             stack.enter_context(patch_lazy_xp_functions(request, xp=namespace))
         yield namespace

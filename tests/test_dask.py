@@ -1,10 +1,15 @@
 """Dask: nothing computes inside a call, chunks run by their own library, sizes may be unknown."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from table import as_tuple, operands
 
-from xbce import _execution, _formula, sigmoid_cross_entropy, sigmoid_cross_entropy_with_logits
-from xbce._arrays import of
+import xbce
+from xbce import _formula, sigmoid_cross_entropy, sigmoid_cross_entropy_with_logits
+from xbce._evaluate import Weighting, evaluate
+from xbce._losses import LOSSES, SIGMOID
 from xbce.derivatives import value_and_grad
 from xbce.losses import Reduction, compute_weighted_loss
 
@@ -83,17 +88,74 @@ def test_sizes_that_turn_out_different_are_an_error():
             result.compute()
 
 
-def test_one_task_a_chunk():
-    ran = []
+def counted(seen):
+    """The sigmoid loss, which notes the shapes that it is asked for."""
 
-    def counted(xp, z, x):
-        ran.append(x.shape)
+    def value_and_gradient(xp, z, x):
+        seen.append(x.shape)
         return _formula.sigmoid_value_and_gradient(xp, z, x)
 
-    z, x = (da.from_array(a, chunks=(4, 3)) for a in (Z, X))
-    loss, gradient = _execution.run(counted, of(x), z, x, outputs=2)
-    dask.compute(loss, gradient, scheduler="synchronous")
+    return replace(SIGMOID, name="counted", value_and_gradient=value_and_gradient)
+
+
+def test_one_task_a_chunk():
+    ran = []
+    arrays = {"labels": da.from_array(Z, chunks=(4, 3)), "logits": da.from_array(X, chunks=(4, 3))}
+    both = evaluate(counted(ran), arrays, output="value_and_gradient")
+    dask.compute(*both, scheduler="synchronous")
     assert ran == [(4, 3)] * 3
+
+
+def test_dask_sums_each_chunk_where_it_is():
+    shapes, z = [], np.random.default_rng(3).random((5000, 8))
+    arrays = {name: da.from_array(z, chunks=(1000, 8)) for name in ("labels", "logits")}
+    weighting = Weighting(reduction=Reduction.SUM)
+    both = evaluate(counted(shapes), arrays, output="value_and_gradient", weighting=weighting)
+    actual, by_logits = dask.compute(*both, scheduler="synchronous")
+    assert shapes == [(1000, 8)] * 5
+    desired = _formula.sigmoid_value_and_gradient(np, z, z)
+    np.testing.assert_allclose(actual, desired[0].sum(), rtol=1e-14)
+    np.testing.assert_array_equal(by_logits, desired[1])
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+def test_every_loss_in_chunks_of_any_shape(loss):
+    a = operands(loss, 12, 3)
+    parameters = loss.examples()[0]
+    for reduction in Reduction:
+        for output in ("value", "value_and_gradient"):
+
+            def result(a, reduction=reduction, output=output):
+                arrays = {"labels": a["labels"], "logits": a["logits"]}
+                how = Weighting(a["weights"], 0, None, reduction, a["mask"])
+                found = evaluate(loss, arrays, output=output, weighting=how, **parameters)
+                return as_tuple(found)
+
+            for rows, columns in ((12, 3), (5, 2), (1, 1)):
+                chunks = {k: (rows, columns)[: v.ndim] for k, v in a.items()}
+                lazy = {k: da.from_array(v, chunks=chunks[k]) for k, v in a.items()}
+                for actual, desired in zip(result(lazy), result(a), strict=True):
+                    assert actual.shape == desired.shape
+                    assert actual.dtype == desired.dtype
+                    np.testing.assert_allclose(actual.compute(), desired, 1e-12, 1e-15)
+
+
+def test_options_of_the_call_hold_when_chunks_are_computed(monkeypatch):
+    from xbce._engines import _options
+
+    heard = []
+    original = _options.engine_of
+
+    def engine_of(xp):
+        heard.append((xp.__name__.rpartition(".")[2], *_options.current()))
+        return original(xp)
+
+    x = da.from_array(X, chunks=(4, 3))
+    with xbce.options(fuse=False):
+        loss = sigmoid_cross_entropy_with_logits(labels=x, logits=x)
+    monkeypatch.setattr(_options, "engine_of", engine_of)
+    loss.compute(scheduler="synchronous")
+    assert set(heard) == {("numpy", False, 1)}
 
 
 def test_chunks_of_cupy_stay_on_the_gpu():

@@ -1,9 +1,18 @@
 """Bad input: each with its exception, and a message that names it and says what to pass."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from xbce import _arrays, _backends, sigmoid_cross_entropy, sigmoid_cross_entropy_with_logits
+import xbce
+from xbce import (
+    _arguments,
+    _backends,
+    _numbers,
+    sigmoid_cross_entropy,
+    sigmoid_cross_entropy_with_logits,
+)
 from xbce.derivatives import value_and_grad
 from xbce.losses import Reduction, compute_weighted_loss
 
@@ -249,10 +258,41 @@ def test_containers_that_are_no_plain_arrays():
 
 
 def test_a_library_without_a_row_has_one_of_its_own():
-    assert _backends.of("unheard_of").name == "unheard_of"
+    xp = SimpleNamespace(__name__="unheard_of")
+    assert _backends.of(xp).name == "unheard_of"
 
 
 def test_none_is_an_unknown_size():
     lazy = type("Lazy", (), {"shape": (None, 2)})()
-    assert _arrays.count(lazy) is None
-    _arrays.same_shape({"labels": X, "logits": lazy})
+    assert _numbers.unknown(lazy.shape[0])
+    _arguments.check_shapes({"labels": X, "logits": lazy}, class_numbers=False)
+
+
+WRONG = [
+    (ValueError, xbce.nn.weighted_cross_entropy_with_logits, "pos_weight", lambda a: a((2, 1))),
+    (ValueError, xbce.nn.weighted_cross_entropy_with_logits, "pos_weight", lambda a: a((1, 1, 2))),
+    (ValueError, xbce.nn.weighted_cross_entropy_with_logits, "pos_weight", lambda a: None),
+    (TypeError, xbce.nn.weighted_cross_entropy_with_logits, "pos_weight", lambda a: [1.0, 1.0]),
+    (ValueError, xbce.nn.sigmoid_focal_loss, "gamma", lambda a: -1),
+    (TypeError, xbce.nn.sigmoid_focal_loss, "gamma", lambda a: "2"),
+    (TypeError, xbce.nn.sigmoid_focal_loss, "alpha", lambda a: a((1, 2))),
+    (ValueError, xbce.nn.softmax_cross_entropy_with_logits, "axis", lambda a: 2),
+    (TypeError, xbce.nn.softmax_cross_entropy_with_logits, "axis", lambda a: None),
+    (TypeError, xbce.nn.sparse_softmax_cross_entropy_with_logits, "labels", lambda a: a((1,))),
+    (ValueError, xbce.nn.softmax_cross_entropy_with_logits, "labels", lambda a: a((1,))),
+    (TypeError, xbce.losses.sigmoid_cross_entropy, "where", lambda a: a((1, 2))),
+    (ValueError, xbce.losses.sigmoid_cross_entropy, "where", lambda a: a((1,)) > 0),
+    (TypeError, xbce.losses.softmax_cross_entropy, "where", lambda a: [True]),
+]
+
+
+@pytest.mark.parametrize(("error", "function", "argument", "value"), WRONG)
+def test_errors_say_which_argument_and_which_call(array, error, function, argument, value):
+    x = array([[1.0, 2.0]])
+    arguments = {"labels": x, "logits": x, "name": "this call"}
+    if function in (xbce.losses.sigmoid_cross_entropy, xbce.losses.softmax_cross_entropy):
+        first = "multi_class_labels" if "sigmoid" in function.__name__ else "onehot_labels"
+        arguments = {first: x, "logits": x, "scope": "this call"}
+    arguments[argument] = value(lambda shape: array(np.ones(shape)))
+    with pytest.raises(error, match=f"\\b{argument}\\b.*'this call'"):
+        function(**arguments)

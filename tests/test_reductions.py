@@ -9,7 +9,7 @@ from array_api_extra.testing import lazy_xp_function
 from exact import exact_gradient, exact_loss, ulps
 
 from xbce import sigmoid_cross_entropy
-from xbce._arrays import accumulator
+from xbce._backends import of
 from xbce.derivatives import value_and_grad
 from xbce.losses import Reduction, compute_weighted_loss
 from xbce.testing import as_numpy
@@ -189,7 +189,7 @@ def test_sums_are_float64_where_the_device_has_it(xp, device, array):
     absent = "no_float64" in str(device) or (
         "jax" in xp.__name__ and "float64" not in xp.__array_namespace_info__().dtypes()
     )
-    assert accumulator(xp, x) == (xp.float32 if absent else xp.float64)
+    assert of(xp).sums_in(xp, x) == (xp.float32 if absent else xp.float64)
     if not absent:
         assert as_numpy(compute_weighted_loss(x, reduction="weighted_sum")) == 2**24 + 2
         ones = array([1.0, 1.0, 1.0])

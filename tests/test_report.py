@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from table import EACH_LOSS
 
-from xbce import _formula
+from xbce import __main__ as report_module
 from xbce.__main__ import main
+from xbce._losses import LOSSES
 
 QUICK = ["--backend", "numpy", "--backend", "cupy", "--samples", "5", "--size", "1000"]
 
@@ -17,7 +20,11 @@ def test_it_runs_as_a_module():
     command = [sys.executable, "-m", "xbce", *QUICK]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert f"numpy {np.__version__}" in done.stdout
-    assert "largest error in ulp, float32: loss" in done.stdout
+    lines = done.stdout.splitlines()
+    assert "  largest error in ulp:" in lines
+    for loss in LOSSES:
+        for dtype in ("float16", "float32", "float64"):
+            assert any(line.startswith(f"    {loss.name}, {dtype}: loss ") for line in lines)
 
 
 def test_json_for_machines(capsys):
@@ -25,19 +32,42 @@ def test_json_for_machines(capsys):
     report = json.loads(capsys.readouterr().out)["libraries"]["numpy"]
     assert report["version"] == np.__version__
     assert report["broken"] == []
-    assert 0 < report["largest ulp"]["float64"]["loss"] <= 4
+    for loss in LOSSES:
+        for dtype in ("float16", "float32", "float64"):
+            errors = report["largest ulp"][loss.name][dtype]
+            assert 0 < errors["loss"] <= loss.promised(dtype)
+            assert ("gradient" in errors) == (loss.linear and not loss.over_classes)
     assert {"loss", "mean loss", "value_and_grad"} <= set(report["milliseconds"])
 
 
-@pytest.mark.parametrize("formula", ["sigmoid_cross_entropy", "sigmoid_gradient"])
-def test_a_broken_promise_is_exit_code_1(capsys, monkeypatch, formula):
-    original = getattr(_formula, formula)
+def broken_by(monkeypatch, loss, formula):
+    """What the report says of a table where this formula of this loss is slightly wrong."""
+    original = getattr(loss, formula)
 
-    def planted(xp, z, x, q=None):
-        wrong = original(xp, z, x, q)
+    def planted(xp, *arrays, **parameters):
+        wrong = original(xp, *arrays, **parameters)
         # The oracle runs this formula too, and stays right.
         return wrong if xp.__name__ == "mparray" else wrong * (1 + 1e-5)
 
-    monkeypatch.setattr(_formula, formula, planted)
+    wrong = replace(loss, **{formula: planted})
+    table = tuple(wrong if known is loss else known for known in LOSSES)
+    monkeypatch.setattr(report_module, "LOSSES", table)
+
+
+@pytest.mark.parametrize(("loss", "parameters"), EACH_LOSS)
+def test_a_broken_promise_is_exit_code_1(capsys, monkeypatch, loss, parameters):
+    broken_by(monkeypatch, loss, "value")
     assert main(QUICK) == 1
-    assert "BROKEN: float64" in capsys.readouterr().out
+    lines = [line for line in capsys.readouterr().out.splitlines() if "BROKEN" in line]
+    assert any(line.startswith(f"  BROKEN: {loss.name}, float64 loss") for line in lines)
+    assert all(line.startswith(f"  BROKEN: {loss.name}, ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("loss", "parameters"),
+    [case for case in EACH_LOSS if case.values[0].linear and not case.values[0].over_classes],
+)
+def test_a_broken_promise_of_the_gradient_is_exit_code_1(capsys, monkeypatch, loss, parameters):
+    broken_by(monkeypatch, loss, "gradient")
+    assert main(QUICK) == 1
+    assert f"BROKEN: {loss.name}, float64 gradient" in capsys.readouterr().out

@@ -1,7 +1,7 @@
 """Sigmoid cross entropy for any array that follows the Python array API standard."""
 
 from xbce import derivatives, losses, nn, testing
-from xbce._execution import options
+from xbce._engines import options
 from xbce.losses import Reduction, sigmoid_cross_entropy
 from xbce.nn import sigmoid_cross_entropy_with_logits
 

@@ -1,7 +1,7 @@
 """``python -m xbce``: a report on the array libraries installed here.
 
-For each library: its version and devices, what it can do, the largest error of a
-quick audit in ulp, and the time of the loss and of loss with gradient beside the
+For each library: its version and devices, what it can do, the largest error of each loss in a
+quick audit, in ulp, and the time of the loss and of loss with gradient beside the
 library's own function, where it has one. The exit code is 1 where a promise of
 accuracy is broken.
 """
@@ -19,9 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from xbce import _arrays, derivatives, losses, nn
+from xbce import derivatives, losses, nn
 from xbce._backends import BACKENDS, Backend
-from xbce.testing import audit
+from xbce._evaluate import evaluate
+from xbce._losses import LOSSES, Loss
+from xbce.testing import Report, audit
 
 SIZE = 1_000_000
 CAPABILITIES = ("autodiff", "lazy", "devices")
@@ -37,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--backend", action="append", choices=names, help="only this library")
     options = parser.parse_args(arguments)
     chosen = [backend for backend in BACKENDS if backend.name in (options.backend or names)]
-    installed = [backend for backend in chosen if _is_installed(backend)]
+    installed = [backend for backend in chosen if backend.installed()]
     steps = [(backend, step) for backend in installed for step in (_describe, _audit, _time)]
     reports: dict[str, dict[str, Any]] = {backend.name: {} for backend in installed}
     for number, (backend, step) in enumerate(steps):
@@ -54,14 +56,10 @@ def main(arguments: list[str] | None = None) -> int:
     return int(any(report.get("broken") for report in reports.values()))
 
 
-def _is_installed(backend: Backend) -> bool:
-    return find_spec(backend.namespaces[-1].partition(".")[0]) is not None
-
-
 def _describe(backend: Backend, options: argparse.Namespace) -> dict[str, Any]:
     """Version, devices and capabilities."""
     try:
-        xp = import_module(backend.namespaces[0])
+        xp = backend.namespace()
         xp.asarray([0.0])
         with warnings.catch_warnings():  # PyTorch tries each device it ever had a name for
             warnings.simplefilter("ignore")
@@ -72,47 +70,57 @@ def _describe(backend: Backend, options: argparse.Namespace) -> dict[str, Any]:
     return {
         "version": _version(backend),
         "devices": devices,
-        "dtypes": [name for name in backend.dtypes if _dtype(xp, name) is not None],
+        "dtypes": _dtypes(backend, xp),
         "capabilities": [name for name in CAPABILITIES if getattr(backend, name)],
     }
 
 
 def _version(backend: Backend) -> str:
     """The version of the distribution that gives the module."""
-    module = backend.namespaces[-1].partition(".")[0]
-    names = metadata.packages_distributions().get(module, [module])
+    names = metadata.packages_distributions().get(backend.module, [backend.module])
     return metadata.version(names[0])
 
 
-def _dtype(xp: Any, name: str) -> Any:
-    """The dtype, or None where it is switched off: JAX without 64 bits."""
-    dtype = getattr(xp, name, None)
-    switched_off = name == "float64" and _arrays.accumulator(xp, xp.asarray([0.0])) != dtype
-    return None if switched_off else dtype
+def _dtypes(backend: Backend, xp: Any) -> list[str]:
+    """The floating dtypes that there are, without float64 where it is switched off."""
+    narrow = backend.sums_in(xp, xp.asarray([0.0])) != xp.float64
+    return [n for n in backend.dtypes if hasattr(xp, n) and not (n == "float64" and narrow)]
 
 
 def _audit(backend: Backend, options: argparse.Namespace) -> dict[str, Any]:
     """The largest errors in ulp, and every promise that is broken."""
-    xp = import_module(backend.namespaces[0])
-    dtypes = [name for name in backend.dtypes if _dtype(xp, name) is not None]
+    xp = backend.namespace()
+    largest: dict[str, dict[str, dict[str, float]]] = {}
+    broken = []
+    for loss in LOSSES:
+        for dtype in _dtypes(backend, xp):
+            report = _audit_one(loss, xp, dtype, options.samples)
+            errors = {what: report.largest(what) for what in ("loss", "gradient")}
+            measured = {what: error for what, error in errors.items() if error == error}
+            largest.setdefault(loss.name, {})[dtype] = measured
+            broken += [f"{loss.name}, {f}" for f in report.failures(loss.promised(dtype))]
+    return {"largest ulp": largest, "broken": broken}
 
-    def loss(labels: Any, logits: Any) -> Any:
-        return nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
+
+def _audit_one(loss: Loss, xp: Any, dtype: str, samples: int) -> Report:
+    """An audit of a loss, and of its closed-form gradient, with the first of its examples."""
+    parameters = loss.examples()[0]
+
+    def values(labels: Any, logits: Any) -> Any:
+        return evaluate(loss, {"labels": labels, "logits": logits}, **parameters)
 
     def gradient(labels: Any, logits: Any) -> Any:
-        return derivatives.gradient(labels=labels, logits=logits)
+        arrays = {"labels": labels, "logits": logits}
+        return evaluate(loss, arrays, output="gradient", **parameters)
 
-    largest, broken = {}, []
-    for dtype in dtypes:
-        report = audit(loss, xp, [dtype], gradient_fn=gradient, samples=options.samples)
-        largest[dtype] = {quantity: report.largest(quantity) for quantity in ("loss", "gradient")}
-        broken += report.failures(max_ulp=1 if dtype in ("float16", "bfloat16") else 4)
-    return {"largest ulp": largest, "broken": broken}
+    return audit(
+        values, xp, [dtype], loss=loss, gradient_fn=gradient, samples=samples, **parameters
+    )
 
 
 def _time(backend: Backend, options: argparse.Namespace) -> dict[str, Any]:
     """Milliseconds, as medians of runs in turn; float32."""
-    xp = import_module(backend.namespaces[0])
+    xp = backend.namespace()
     rng = np.random.default_rng(0)
     x = xp.asarray(4 * rng.normal(size=options.size), dtype=xp.float32)
     z = xp.asarray(rng.random(options.size).round(), dtype=xp.float32)
@@ -128,7 +136,9 @@ def _time(backend: Backend, options: argparse.Namespace) -> dict[str, Any]:
     for _ in range(6):
         for name, function in functions.items():
             start = perf_counter()
-            _finish(function())
+            result = function()
+            for array in result if isinstance(result, tuple) else (result,):
+                backend.wait(array)
             times[name].append(perf_counter() - start)
     return {"milliseconds": {name: 1e3 * median(all_[1:]) for name, all_ in times.items()}}
 
@@ -147,19 +157,6 @@ def _own_loss(name: str) -> tuple[str, Callable[[Any, Any], Any]] | None:
     return None
 
 
-def _finish(result: Any) -> None:
-    """Wait until the result is there."""
-    for array in result if isinstance(result, tuple) else (result,):
-        if hasattr(array, "compute"):
-            array.compute()
-        elif hasattr(array, "block_until_ready"):
-            array.block_until_ready()
-        elif hasattr(array, "is_cuda") and array.is_cuda:
-            import_module("torch").cuda.synchronize()
-        elif type(array).__module__.startswith("cupy"):
-            import_module("cupy").cuda.get_current_stream().synchronize()
-
-
 def _progress(done: int, steps: int, doing: str) -> None:
     """A progress bar on the terminal, where there is one."""
     if sys.stderr.isatty():
@@ -176,9 +173,11 @@ def _table(reports: dict[str, dict[str, Any]], size: int) -> str:
             continue
         lines.append(f"{name} {report['version']}  devices: {', '.join(report['devices'])}")
         lines.append(f"  capabilities: {', '.join(report['capabilities']) or 'the standard'}")
-        for dtype, errors in report["largest ulp"].items():
-            figures = ", ".join(f"{what} {ulp:.2f}" for what, ulp in errors.items())
-            lines.append(f"  largest error in ulp, {dtype}: {figures}")
+        lines.append("  largest error in ulp:")
+        for loss, dtypes in report["largest ulp"].items():
+            for dtype, errors in dtypes.items():
+                figures = ", ".join(f"{what} {ulp:.2f}" for what, ulp in errors.items())
+                lines.append(f"    {loss}, {dtype}: {figures}")
         for what, milliseconds in report["milliseconds"].items():
             lines.append(f"  {what}, {size:,} float32: {milliseconds:.2f} ms")
         lines += [f"  BROKEN: {broken}" for broken in report["broken"]]

@@ -7,8 +7,8 @@ from contextvars import ContextVar
 from functools import reduce
 from operator import add
 
-from xbce import _execution
-from xbce._formula import Array
+from xbce._tracing import compiling
+from xbce._typing import Array
 
 
 class GraphKeys:
@@ -99,7 +99,7 @@ def collect_losses() -> Iterator[LossCollection]:
 def gather(loss: Array, loss_collection: str | None, scope: str | None = None) -> Array:
     """Add `loss` to the innermost open collection, where one is open, and return it."""
     # Asked first: torch.compile can not read a context variable.
-    if not _execution.compiling():
+    if not compiling():
         current = _current.get()
         if current is not None:
             current.add(loss, loss_collection, scope)

@@ -1,14 +1,12 @@
 """Closed-form derivatives by the logits, for arrays without autodiff."""
 
-from functools import partial
 from typing import Any
 
-from xbce import _formula, _operands
+from xbce import _losses
 from xbce._collection import GraphKeys
-from xbce._elementwise import sigmoid_family
-from xbce._formula import Array
+from xbce._evaluate import Weighting, evaluate
 from xbce._reduction import Reduction
-from xbce._weighted import weighted_loss
+from xbce._typing import Array
 
 __all__ = ["gradient", "gradient_hessian", "softmax_value_and_grad", "value_and_grad"]
 
@@ -50,13 +48,9 @@ def gradient(
     >>> gradient(labels=np.array([1.0, 1.0, 0.0]), logits=np.array([0.0, 40.0, np.inf]))
     array([-5.00000000e-01, -4.24835426e-18,  1.00000000e+00])
     """
-    if alpha is None and gamma == 0:
-        formula = _formula.sigmoid_gradient
-        return sigmoid_family(formula, labels, logits, pos_weight=pos_weight)
-    both = gradient_hessian(
-        labels=labels, logits=logits, pos_weight=pos_weight, alpha=alpha, gamma=gamma
-    )
-    return both[0]
+    loss, parameters = _losses.sigmoid_of(pos_weight, alpha, gamma)
+    arrays = {"labels": labels, "logits": logits}
+    return evaluate(loss, arrays, output="gradient", **parameters)
 
 
 def gradient_hessian(
@@ -94,11 +88,9 @@ def gradient_hessian(
     >>> gradient_hessian(labels=np.array([1.0, 0.0]), logits=np.array([0.0, 2.0]))
     (array([-0.5       ,  0.88079708]), array([0.25      , 0.10499359]))
     """
-    formula: Any = _formula.sigmoid_gradient_and_hessian
-    if alpha is not None or gamma != 0:
-        options = _operands.focal(alpha, gamma)
-        formula = partial(_formula.focal_gradient_and_hessian, **options)
-    return sigmoid_family(formula, labels, logits, pos_weight=pos_weight, outputs=2)
+    loss, parameters = _losses.sigmoid_of(pos_weight, alpha, gamma)
+    arrays = {"labels": labels, "logits": logits}
+    return evaluate(loss, arrays, output="gradient_and_hessian", **parameters)
 
 
 def value_and_grad(
@@ -150,18 +142,15 @@ def value_and_grad(
     >>> gradient
     array([[-0.25,  0.25]])
     """
-    return weighted_loss(
-        _formula.sigmoid_value_and_gradient,
-        {"multi_class_labels": multi_class_labels, "logits": logits},
-        weights=weights,
-        label_smoothing=label_smoothing,
-        scope=scope,
-        default_scope="sigmoid_cross_entropy_loss",
-        loss_collection=loss_collection,
-        reduction=reduction,
+    weighting = Weighting(weights, label_smoothing, loss_collection, reduction, where)
+    arrays = {"multi_class_labels": multi_class_labels, "logits": logits}
+    return evaluate(
+        _losses.SIGMOID,
+        arrays,
+        output="value_and_gradient",
+        weighting=weighting,
+        name=scope,
         pos_weight=pos_weight,
-        where=where,
-        gradient=True,
     )
 
 
@@ -210,16 +199,8 @@ def softmax_value_and_grad(
     >>> softmax_value_and_grad(np.array([[1, 0]]), np.array([[40.0, 0.0]]))[1]
     array([[-4.24835426e-18,  4.24835426e-18]])
     """
-    return weighted_loss(
-        _formula.softmax_value_and_gradient,
-        {"onehot_labels": onehot_labels, "logits": logits},
-        weights=weights,
-        label_smoothing=label_smoothing,
-        scope=scope,
-        default_scope="softmax_cross_entropy_loss",
-        loss_collection=loss_collection,
-        reduction=reduction,
-        where=where,
-        classes=True,
-        gradient=True,
+    weighting = Weighting(weights, label_smoothing, loss_collection, reduction, where)
+    arrays = {"onehot_labels": onehot_labels, "logits": logits}
+    return evaluate(
+        _losses.SOFTMAX, arrays, output="value_and_gradient", weighting=weighting, name=scope
     )

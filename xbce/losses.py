@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from xbce import _formula
-from xbce._arrays import is_number
+from xbce import _losses
 from xbce._collection import (
     GraphKeys,
     LossCollection,
@@ -12,9 +11,9 @@ from xbce._collection import (
     get_losses,
     get_total_loss,
 )
-from xbce._formula import Array, Namespace
+from xbce._evaluate import Weighting, evaluate
 from xbce._reduction import Reduction
-from xbce._weighted import weighted_loss
+from xbce._typing import Array
 
 __all__ = [
     "GraphKeys",
@@ -110,18 +109,9 @@ def sigmoid_cross_entropy(
     >>> float(round(sigmoid_cross_entropy(labels, logits, weights), 6))
     0.220095
     """
-    return weighted_loss(
-        _formula.sigmoid_cross_entropy,
-        {"multi_class_labels": multi_class_labels, "logits": logits},
-        weights=weights,
-        label_smoothing=label_smoothing,
-        scope=scope,
-        default_scope="sigmoid_cross_entropy_loss",
-        loss_collection=loss_collection,
-        reduction=reduction,
-        pos_weight=pos_weight,
-        where=where,
-    )
+    weighting = Weighting(weights, label_smoothing, loss_collection, reduction, where)
+    arrays = {"multi_class_labels": multi_class_labels, "logits": logits}
+    return evaluate(_losses.SIGMOID, arrays, weighting=weighting, name=scope, pos_weight=pos_weight)
 
 
 def softmax_cross_entropy(
@@ -180,18 +170,9 @@ def softmax_cross_entropy(
     >>> float(softmax_cross_entropy(np.array([[1, 0, 0]]), np.zeros((1, 3))).round(6))
     1.098612
     """
-    return weighted_loss(
-        _formula.softmax_cross_entropy,
-        {"onehot_labels": onehot_labels, "logits": logits},
-        weights=weights,
-        label_smoothing=label_smoothing,
-        scope=scope,
-        default_scope="softmax_cross_entropy_loss",
-        loss_collection=loss_collection,
-        reduction=reduction,
-        where=where,
-        classes=True,
-    )
+    weighting = Weighting(weights, label_smoothing, loss_collection, reduction, where)
+    arrays = {"onehot_labels": onehot_labels, "logits": logits}
+    return evaluate(_losses.SOFTMAX, arrays, weighting=weighting, name=scope)
 
 
 def sparse_softmax_cross_entropy(
@@ -242,28 +223,9 @@ def sparse_softmax_cross_entropy(
     >>> float(sparse_softmax_cross_entropy(np.array([0, 2]), np.zeros((2, 3))).round(6))
     1.098612
     """
-    rank = len(getattr(logits, "shape", ())) - 1
-    labels, weights, where = (_squeezed(array, rank) for array in (labels, weights, where))
-    return weighted_loss(
-        _formula.sparse_softmax_cross_entropy,
-        {"labels": labels, "logits": logits},
-        weights=weights,
-        scope=scope,
-        default_scope="sparse_softmax_cross_entropy_loss",
-        loss_collection=loss_collection,
-        reduction=reduction,
-        where=where,
-        classes=True,
-        sparse=True,
-    )
-
-
-def _squeezed(array: Any, rank: int) -> Any:
-    """The array without a last dimension of 1 that it has beyond `rank`, as TensorFlow does."""
-    if is_number(array):
-        return array
-    shape = tuple(getattr(array, "shape", ()))
-    return array[..., 0] if len(shape) == rank + 1 and shape[-1:] == (1,) else array
+    weighting = Weighting(weights, 0, loss_collection, reduction, where)
+    arrays = {"labels": labels, "logits": logits}
+    return evaluate(_losses.SPARSE_SOFTMAX, arrays, weighting=weighting, name=scope)
 
 
 def compute_weighted_loss(
@@ -324,17 +286,5 @@ def compute_weighted_loss(
     >>> float(compute_weighted_loss(losses, weights, reduction=Reduction.SUM))
     2.0
     """
-    return weighted_loss(
-        _itself,
-        {"losses": losses},
-        weights=weights,
-        scope=scope,
-        default_scope="weighted_loss",
-        loss_collection=loss_collection,
-        reduction=reduction,
-        where=where,
-    )
-
-
-def _itself(xp: Namespace, losses: Array) -> Array:
-    return losses
+    weighting = Weighting(weights, 0, loss_collection, reduction, where)
+    return evaluate(_losses.GIVEN, {"losses": losses}, weighting=weighting, name=scope)

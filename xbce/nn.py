@@ -1,11 +1,10 @@
 """Element-wise losses on logits, named and argued as in ``tf.nn``."""
 
-from functools import partial
 from typing import Any
 
-from xbce import _arrays, _formula, _operands
-from xbce._elementwise import sigmoid_family, softmax_family
-from xbce._formula import Array
+from xbce import _losses
+from xbce._evaluate import evaluate
+from xbce._typing import Array
 
 __all__ = [
     "sigmoid_cross_entropy_with_logits",
@@ -71,7 +70,7 @@ def sigmoid_cross_entropy_with_logits(
     >>> sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
     array([0.31326169, 1.31326169, 0.69314718, 0.        ])
     """
-    return sigmoid_family(_formula.sigmoid_cross_entropy, labels, logits, name=name)
+    return evaluate(_losses.SIGMOID, {"labels": labels, "logits": logits}, name=name)
 
 
 def weighted_cross_entropy_with_logits(
@@ -122,11 +121,8 @@ def weighted_cross_entropy_with_logits(
     >>> weighted_cross_entropy_with_logits(labels=labels, logits=logits, pos_weight=2.0)
     array([0.62652338, 0.31326169])
     """
-    if pos_weight is None:
-        _arrays.fail(ValueError, "Argument `pos_weight` must not be None; pass a number.", name)
-    return sigmoid_family(
-        _formula.sigmoid_cross_entropy, labels, logits, pos_weight=pos_weight, name=name
-    )
+    arrays = {"labels": labels, "logits": logits}
+    return evaluate(_losses.WEIGHTED, arrays, name=name, pos_weight=pos_weight)
 
 
 def sigmoid_focal_loss(
@@ -179,8 +175,8 @@ def sigmoid_focal_loss(
     >>> sigmoid_focal_loss(labels=np.array([1.0, 1.0]), logits=np.array([-3.0, 3.0]))
     array([2.76628044e+00, 1.09283324e-04])
     """
-    formula = partial(_formula.focal_loss, **_operands.focal(alpha, gamma, name))
-    return sigmoid_family(formula, labels, logits, name=name)
+    arrays = {"labels": labels, "logits": logits}
+    return evaluate(_losses.FOCAL, arrays, name=name, alpha=alpha, gamma=gamma)
 
 
 def softmax_cross_entropy_with_logits(
@@ -233,8 +229,7 @@ def softmax_cross_entropy_with_logits(
     >>> softmax_cross_entropy_with_logits(labels=np.array([[1, 0], [1, 0]]), logits=logits)
     array([0.31326169, 0.        ])
     """
-    check = partial(_arrays.checked, axis=_operands.integer("axis", axis, name))
-    return softmax_family(_formula.softmax_cross_entropy, check, labels, logits, name=name)
+    return evaluate(_losses.SOFTMAX, {"labels": labels, "logits": logits}, axis=axis, name=name)
 
 
 def sparse_softmax_cross_entropy_with_logits(
@@ -278,6 +273,4 @@ def sparse_softmax_cross_entropy_with_logits(
     >>> sparse_softmax_cross_entropy_with_logits(labels=np.array([0, 0, 1]), logits=logits)
     array([0.31326169, 1.31326169, 0.69314718])
     """
-    return softmax_family(
-        _formula.sparse_softmax_cross_entropy, _arrays.checked_sparse, labels, logits, name=name
-    )
+    return evaluate(_losses.SPARSE_SOFTMAX, {"labels": labels, "logits": logits}, name=name)

@@ -1,4 +1,4 @@
-"""How large NumPy's blocks should be, and when threads pay: the constants of `_execution._blocks`.
+"""How large NumPy's blocks should be, and when threads pay: the constants of `_engines._numpy`.
 
     python tests/benchmarks/blocks.py
 
@@ -10,9 +10,9 @@ import time
 from statistics import median
 
 import numpy as np
+from xbce._engines import _numpy
 
 from xbce import nn, options, sigmoid_cross_entropy
-from xbce._execution import _blocks
 
 ROUNDS = 9
 SIZE = 2**23
@@ -59,7 +59,7 @@ def block_sizes():
         z, x = arrays(dtype, SIZE)
 
         def run(power, threads, function=function, z=z, x=x):
-            _blocks.BLOCK, _blocks.SHARED = 2**power, threads * 2**power
+            _numpy.BLOCK, _numpy.SHARED = 2**power, threads * 2**power
             with options(threads=threads):
                 return timed(function, z, x)
 
@@ -72,7 +72,7 @@ def block_sizes():
 def thread_threshold():
     """Two threads against one on arrays of 2**15 to 2**20 elements: the ratio of their times."""
     print("size    " + "".join(f"{f.__name__ + ' ' + d:>14}" for f, d in COLUMNS))
-    _blocks.PARALLEL = 1
+    _numpy.PARALLEL = 1
     for power in range(15, 21):
         row = ""
         for function, dtype in COLUMNS:
@@ -91,7 +91,7 @@ COLUMNS = [(f, d) for f in (loss, mean) for d in ("float32", "float64")]
 
 if __name__ == "__main__":
     print(f"NumPy {np.__version__}, {platform.machine()}, ns an element")
-    chosen = _blocks.BLOCK, _blocks.SHARED
+    chosen = _numpy.BLOCK, _numpy.SHARED
     block_sizes()
-    _blocks.BLOCK, _blocks.SHARED = chosen
+    _numpy.BLOCK, _numpy.SHARED = chosen
     thread_threshold()

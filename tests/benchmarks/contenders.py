@@ -122,7 +122,7 @@ def scikit_learn(inputs: Inputs) -> Contender:
     from sklearn._loss import HalfBinomialLoss
 
     half = HalfBinomialLoss()
-    options = {"y_true": z, "raw_prediction": x, "n_threads": xbce._execution._options.threads()}
+    options = {"y_true": z, "raw_prediction": x, "n_threads": xbce._engines._options.threads()}
 
     def mean() -> Any:
         return half.loss(**options).mean()

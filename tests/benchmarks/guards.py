@@ -1,4 +1,4 @@
-"""What it costs to be exact at infinite logits: candidates for `_formula._product`, on NumPy.
+"""What it costs to be exact at infinite logits: candidates for `_formula.product`, on NumPy.
 
     python tests/benchmarks/guards.py
 
@@ -39,12 +39,12 @@ def clip(xp, slope, x):
     return slope * xp.clip(x, -largest, largest)
 
 
-CANDIDATES = (bare, where_zero, where_product_is_nan, clip, _formula._product)
+CANDIDATES = (bare, where_zero, where_product_is_nan, clip, _formula.product)
 
 
 def loss(product, z, x):
     """The loss with this guard around the product."""
-    slope, _, _, e = _formula._tangent(np, z, x, None)
+    slope, _, _, e = _formula.tangent(np, z, x, None)
     return product(np, slope, x) + np.log1p(e)
 
 

@@ -1,70 +1,73 @@
-"""The audit: any implementation of sigmoid cross entropy, held against the exact one."""
+"""The audit: any implementation of a loss, held against the exact one."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from xbce import _arrays, _backends
-from xbce._formula import Array, Namespace
-from xbce.testing._oracle import (
-    as_numpy,
-    exact_gradient,
-    exact_loss,
-    exact_softmax_loss,
-    ulp_error,
-)
+from xbce import _arguments, _backends, _losses
+from xbce._losses import Loss
+from xbce._typing import Array, Namespace
+from xbce.testing._oracle import as_numpy, exact_gradient, exact_loss, loss_of, ulp_error
 from xbce.testing._report import Region, Report, Rule, Special
 
-Loss = Callable[[Array, Array], Array]
+Function = Callable[[Array, Array], Array]
 
 SPECIAL_LOGITS = (0.0, -0.0, "subnormal", "-subnormal", np.inf, -np.inf, np.nan)
 SPECIAL_LABELS = (0.0, 1.0, 0.25)
 
 
 def audit(
-    loss_fn: Loss,
+    loss_fn: Function,
     xp: Namespace,
     dtypes: Sequence[str] = ("float32", "float64"),
     *,
-    gradient_fn: Loss | None = None,
-    pos_weight: float | None = None,
-    alpha: float | None = None,
-    gamma: float = 0.0,
+    loss: str | Loss | None = None,
+    gradient_fn: Function | None = None,
     classes: int | None = None,
     samples: int = 300,
     name: str | None = None,
+    **parameters: Any,
 ) -> Report:
-    """Measure an implementation of sigmoid or softmax cross entropy against the exact one.
+    """Measure an implementation of a loss against the exact one.
 
     Parameters
     ----------
     loss_fn : callable
-        ``loss_fn(labels, logits) -> losses``, element by element.
+        ``loss_fn(labels, logits) -> losses``, element by element, or over the classes on the
+        last axis.
     xp : module
         The array namespace of the arrays it takes: ``numpy``, ``torch``,
         ``jax.numpy`` or another, wrapped by array-api-compat or not.
     dtypes : sequence of str
         Names of the floating dtypes to audit it in.
+    loss : str, optional
+        Which loss it is, as for `exact_loss`; by default sigmoid cross entropy, focal
+        where there is an `alpha` or `gamma`, or softmax where there are `classes`.
     gradient_fn : callable, optional
         ``gradient_fn(labels, logits)``, the derivative of each loss by its logit.
         Where it is not given, PyTorch and JAX differentiate `loss_fn`, and other
-        libraries are audited without a gradient; so is the focal loss.
-    pos_weight, alpha, gamma : float, optional
-        What `loss_fn` weighs positives by, and its focal parameters; the defaults are the
-        plain loss. `xbce.nn` says what they mean.
+        libraries are audited without a gradient; so are losses that are not linear in
+        the labels, as the focal one, and losses over classes.
     classes : int, optional
-        Audit softmax cross entropy over the last axis, of so many classes, instead: the
-        loss only, over logits of several scales, with ties and masked classes.
+        The number of classes, 10 by default, of a loss over them: its value only, over
+        logits of several scales, with ties and masked classes.
     samples : int
         Inputs a region: 300 take about a second a dtype.
     name : str, optional
         What to call it in the report.
+    **parameters : float
+        Those of the loss, as for `exact_loss`: `pos_weight`, `alpha`, `gamma`.
 
     Returns
     -------
     Report
         Print it, ``check(max_ulp=4)`` it, or keep its ``to_dict()``.
+
+    See Also
+    --------
+    exact_loss : The exact numbers.
+    ulp_error : How errors are measured.
 
     Notes
     -----
@@ -86,17 +89,21 @@ def audit(
     >>> report.largest("loss") > 4
     True
     """
-    xp = _arrays.of(xp.asarray([0.0]))
+    xp = _arguments.namespace_of(xp.asarray([0.0]))
     report = Report(name or str(getattr(loss_fn, "__qualname__", loss_fn)))
+    if loss is None and classes is not None:
+        loss = _losses.SOFTMAX
+    loss, parameters = loss_of(loss, parameters)
     gradient_fn = gradient_fn or _autodiff(loss_fn, xp)
-    if alpha is not None or gamma != 0:
-        gradient_fn = None  # the terms of a focal gradient may cancel: no ulp to measure it in
+    if not loss.linear:
+        gradient_fn = None  # its terms may cancel: there is no ulp to measure it in
     for dtype in dtypes:
-        if classes is not None:
-            report.regions.extend(_softmax_regions(loss_fn, xp, dtype, classes, samples))
+        if loss.over_classes:
+            report.regions.extend(
+                _class_regions(loss_fn, xp, dtype, loss, classes or 10, samples, parameters)
+            )
             continue
-        options = {"pos_weight": pos_weight, "alpha": alpha, "gamma": gamma}
-        measure = _Measure(loss_fn, gradient_fn, xp, dtype, options)
+        measure = _Measure(loss_fn, gradient_fn, xp, dtype, {"loss": loss, **parameters})
         report.regions.extend(measure.regions(samples))
         report.specials.extend(measure.specials())
         report.rules.extend(measure.rules())
@@ -108,8 +115,8 @@ class _Measure:
 
     def __init__(
         self,
-        loss_fn: Loss,
-        gradient_fn: Loss | None,
+        loss_fn: Function,
+        gradient_fn: Function | None,
         xp: Namespace,
         dtype: str,
         options: dict[str, Any],
@@ -154,18 +161,21 @@ class _Measure:
                 )
 
     def _gradient_errors(self, actual: Array, exact: Any, labels: Any, logits: Any) -> np.ndarray:
-        """In ulp of what is subtracted in the gradient: with hard labels it is the gradient."""
+        return ulp_error(actual, exact, scale=self._terms(labels, logits))
+
+    def _terms(self, labels: Any, logits: Any) -> np.ndarray:
+        """The size of what is subtracted in the gradient: with hard labels it is the gradient."""
         options = self.options
         probability = as_numpy(exact_gradient(labels=0 * labels, logits=logits, **options))
         complement = -as_numpy(exact_gradient(labels=0 * labels + 1, logits=logits, **options))
-        terms = (1 - labels) * probability + labels * complement
-        return ulp_error(actual, exact, scale=terms)
+        return (1 - labels) * probability + labels * complement
 
     def specials(self) -> Iterator[Special]:
         """Zeros, subnormal numbers, infinities and NaN."""
         pairs = [(z, self._number(x)) for x in SPECIAL_LOGITS for z in SPECIAL_LABELS]
         labels, logits = (self._array(column) for column in zip(*pairs, strict=True))
         slopes = as_numpy(exact_gradient(labels=labels, logits=logits, **self.options))
+        terms = self._terms(as_numpy(labels), as_numpy(logits))
         losses = as_numpy(exact_loss(labels=labels, logits=logits, **self.options))
         for quantity, exact in {"loss": losses, "gradient": slopes}.items():
             function = self.functions[quantity]
@@ -173,7 +183,8 @@ class _Measure:
                 continue
             actual = np.resize(as_numpy(function(labels, logits)), len(pairs))
             with np.errstate(invalid="ignore"):
-                right = np.abs(actual - exact) <= 8 * self.eps * np.abs(exact)
+                scale = np.abs(exact if quantity == "loss" else terms)
+                right = np.abs(actual - exact) <= 8 * self.eps * scale
                 # Where the loss is infinite, a library may give the largest number instead.
                 right |= np.isinf(exact) & (actual >= self.largest * np.minimum(np.abs(slopes), 1))
             right |= (actual == exact) | (np.isnan(actual) & np.isnan(exact))
@@ -236,26 +247,37 @@ def _regions(
                 yield f"{kind} {side} labels, {size} logits", labels, logits
 
 
-def _softmax_regions(
-    loss_fn: Loss, xp: Namespace, dtype: str, classes: int, samples: int
+def _class_regions(
+    loss_fn: Function,
+    xp: Namespace,
+    dtype: str,
+    loss: Loss,
+    classes: int,
+    samples: int,
+    parameters: dict[str, Any],
 ) -> Iterator[Region]:
-    """Errors of a softmax loss in ulp, by the labels and the scale of the logits."""
+    """Errors of a loss over classes in ulp, by the labels and the scale of the logits."""
     rng = np.random.default_rng(0)
     rows = max(4, samples // classes)
     made = getattr(xp, dtype, None) or np.dtype(dtype)
-    for kind in ("hard", "soft"):
+    for kind in ("hard",) if loss.class_numbers else ("hard", "soft"):
         for scale in (1e-3, 1.0, 1e2, 1e3):
             logits = scale * rng.normal(size=(rows, classes))
             logits[0] = logits[0, 0]  # all tied
-            labels = np.eye(classes)[rng.integers(0, classes, rows)]
+            numbers = rng.integers(0, classes, rows)
+            labels = np.eye(classes)[numbers]
             if kind == "soft":
                 labels = 0.9 * labels + 0.1 / classes
             else:
                 masked = (labels[1] == 0) & (rng.random(classes) < 0.5)
                 logits[1, masked] = -np.inf
-            z, x = (xp.asarray(values, dtype=made) for values in (labels, logits))
+            x = xp.asarray(logits, dtype=made)
+            z = xp.asarray(labels, dtype=made)
+            if loss.class_numbers:
+                z = xp.asarray(numbers, dtype=xp.int32)
             labels, logits = as_numpy(z), as_numpy(x)
-            exact, actual = exact_softmax_loss(labels=labels, logits=logits), loss_fn(z, x)
+            exact = exact_loss(labels=labels, logits=logits, loss=loss, **parameters)
+            actual = loss_fn(z, x)
             errors = ulp_error(actual, exact)
             worst = int(np.argmax(errors))
             values = (np.max(labels[worst]), np.max(logits[worst]), as_numpy(actual)[worst])
@@ -269,19 +291,13 @@ def _softmax_regions(
             )
 
 
-def _autodiff(loss_fn: Loss, xp: Namespace) -> Loss | None:
+def _autodiff(loss_fn: Function, xp: Namespace) -> Function | None:
     """The derivative of each loss by its logit, where the library differentiates."""
-    library = _backends.of(xp.__name__).name
-    if library == "torch":
-        import torch
+    differentiate = _backends.of(xp).gradient
+    if differentiate is None:
+        return None
 
-        def by_torch(labels: Array, logits: Array) -> Array:
-            leaf = logits.clone().requires_grad_()
-            return torch.autograd.grad(loss_fn(labels, leaf).sum(), leaf)[0]
+    def slopes(labels: Array, logits: Array) -> Array:
+        return differentiate(lambda x: loss_fn(labels, x).sum(), logits)
 
-        return by_torch
-    if library == "jax":
-        import jax
-
-        return jax.grad(lambda labels, logits: loss_fn(labels, logits).sum(), argnums=1)
-    return None
+    return slopes

@@ -1,14 +1,13 @@
-"""The exact loss: xbce's own formula on numbers of as many digits as one likes."""
+"""The exact loss: xbce's own formulas on numbers of as many digits as one likes."""
 
 import threading
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from xbce import _arrays, _formula
-from xbce._formula import Array, Namespace
+from xbce import _arguments, _backends, _losses
+from xbce._losses import Loss
+from xbce._typing import Array, Output
 
 # mpmath keeps its precision in one global context, and mparray computes in it.
 _precision = threading.RLock()
@@ -16,14 +15,13 @@ _precision = threading.RLock()
 
 def exact_loss(
     *,
-    labels: Any,
-    logits: Any,
-    pos_weight: Any = None,
-    alpha: float | None = None,
-    gamma: float = 0.0,
+    labels: Array,
+    logits: Array,
+    loss: str | Loss | None = None,
     digits: int = 50,
+    **parameters: Any,
 ) -> Array:
-    """Sigmoid cross entropy of float inputs, exact to `digits` decimal digits.
+    """Return the losses of float inputs, exact to `digits` decimal digits.
 
     Runs the formulas of `xbce.nn` on arrays of arbitrary precision (mparray, over
     mpmath): the same code, without rounding. About 8,000 elements a second.
@@ -32,18 +30,35 @@ def exact_loss(
     ----------
     labels, logits : array
         Arrays of one shape, of any library and of any floating dtype; taken as
-        the exact numbers they hold.
-    pos_weight : float or array, optional
-        As for `xbce.nn.weighted_cross_entropy_with_logits`.
-    alpha, gamma : float, optional
-        As for `xbce.nn.sigmoid_focal_loss`; the defaults are the plain loss.
+        the exact numbers they hold. Labels of a sparse loss are class numbers.
+    loss : str, optional
+        Which loss: ``"sigmoid_cross_entropy"``, ``"weighted_cross_entropy"``,
+        ``"sigmoid_focal"``, ``"softmax_cross_entropy"`` or ``"sparse_softmax_cross_entropy"``.
+        By default the sigmoid loss, or where there is an `alpha` or `gamma` the focal one.
     digits : int
         Decimal digits to compute with.
+    **parameters : float or array
+        Those of the loss, `pos_weight`, `alpha` and `gamma`, as `xbce.nn` explains them.
 
     Returns
     -------
     mparray.MPArray
-        Compare it with `ulp_error`; `as_numpy` rounds it to float64.
+        The losses, over the last axis where the loss has classes. Compare them with `ulp_error`;
+        `as_numpy` rounds them to float64.
+
+    Raises
+    ------
+    ImportError
+        If mparray is not installed.
+    TypeError
+        If the loss has no such parameter.
+    ValueError
+        If there is no such loss.
+
+    See Also
+    --------
+    exact_gradient, exact_hessian : Its derivatives.
+    ulp_error : How far a result is from it.
 
     Notes
     -----
@@ -58,70 +73,160 @@ def exact_loss(
     >>> print(exact)
     [4.24835426e-18 4.00000000e+01]
     """
-    formula = _chosen(_formula.sigmoid_cross_entropy, _formula.focal_loss, alpha, gamma)
-    return _evaluate(formula, digits, labels, logits, pos_weight)
+    return _exact("value", labels, logits, loss, digits, parameters)[0]
 
 
 def exact_gradient(
     *,
-    labels: Any,
-    logits: Any,
-    pos_weight: Any = None,
-    alpha: float | None = None,
-    gamma: float = 0.0,
+    labels: Array,
+    logits: Array,
+    loss: str | Loss | None = None,
     digits: int = 50,
+    **parameters: Any,
 ) -> Array:
-    """The derivative of `exact_loss` by the logits, exact to `digits` digits of its terms.
+    """Return the derivative of `exact_loss` by the logits, exact to `digits` digits of its terms.
 
-    Parameters and result are as for `exact_loss`. With a soft label the derivative
-    is a difference, so a few digits more than are wanted of it are in place.
+    Parameters
+    ----------
+    labels, logits : array
+        As for `exact_loss`.
+    loss : str, optional
+        As for `exact_loss`.
+    digits : int
+        Decimal digits to compute with. With a soft label the derivative is a difference, so a few
+        more than are wanted of it are in place.
+    **parameters : float or array
+        As for `exact_loss`.
+
+    Returns
+    -------
+    mparray.MPArray
+        The derivative by each logit, of the shape of `logits`.
+
+    See Also
+    --------
+    exact_loss : The loss, with the errors that this raises too.
+    exact_hessian : The second derivative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xbce.testing import exact_gradient
+    >>> print(exact_gradient(labels=np.array([1.0, 0.5]), logits=np.array([40.0, 0.0])))
+    [-4.24835426e-18  0.00000000e+00]
     """
-    formula = _chosen(_formula.sigmoid_gradient, _focal_gradient, alpha, gamma)
-    return _evaluate(formula, digits, labels, logits, pos_weight)
+    return _exact("gradient", labels, logits, loss, digits, parameters)[0]
 
 
 def exact_hessian(
     *,
-    labels: Any,
-    logits: Any,
-    pos_weight: Any = None,
-    alpha: float | None = None,
-    gamma: float = 0.0,
+    labels: Array,
+    logits: Array,
+    loss: str | Loss | None = None,
     digits: int = 50,
+    **parameters: Any,
 ) -> Array:
-    """The second derivative of `exact_loss` by the logits, exact to `digits` digits.
+    """Return the second derivative of `exact_loss` by the logits, exact to `digits` digits.
 
-    Parameters and result are as for `exact_loss`.
+    Parameters
+    ----------
+    labels, logits : array
+        As for `exact_loss`.
+    loss : str, optional
+        As for `exact_loss`; one of those that work element by element.
+    digits : int
+        Decimal digits to compute with.
+    **parameters : float or array
+        As for `exact_loss`.
+
+    Returns
+    -------
+    mparray.MPArray
+        The second derivative by each logit, of the shape of `logits`.
+
+    See Also
+    --------
+    exact_loss : The loss, with the errors that this raises too.
+    exact_gradient : The first derivative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xbce.testing import exact_hessian
+    >>> print(exact_hessian(labels=np.array([1.0, 0.5]), logits=np.array([0.0, 0.0])))
+    [0.25 0.25]
     """
-    formula = _chosen(
-        _formula.sigmoid_gradient_and_hessian, _formula.focal_gradient_and_hessian, alpha, gamma
-    )
-    return _evaluate(formula, digits, labels, logits, pos_weight)[1]
+    return _exact("gradient_and_hessian", labels, logits, loss, digits, parameters)[1]
 
 
-def _chosen(
-    plain: Callable[..., Any], focal: Callable[..., Any], alpha: float | None, gamma: float
-) -> Callable[..., Any]:
-    """The plain formula, unless there are focal parameters."""
-    if alpha is None and gamma == 0:
-        return plain
-    return partial(focal, alpha=alpha, gamma=gamma)
+def exact_softmax_loss(*, labels: Array, logits: Array, digits: int = 50) -> Array:
+    """Return softmax cross entropy over the last axis, exact to `digits` decimal digits.
 
+    Parameters
+    ----------
+    labels, logits : array
+        As for `exact_loss`.
+    digits : int
+        Decimal digits to compute with.
 
-def exact_softmax_loss(*, labels: Any, logits: Any, digits: int = 50) -> Array:
-    """Softmax cross entropy over the last axis, exact to `digits` decimal digits.
+    Returns
+    -------
+    mparray.MPArray
+        The losses, of the shape of `logits` without its last axis.
 
-    Parameters and result are as for `exact_loss`; the result lacks the last axis.
+    See Also
+    --------
+    exact_loss : The same of any loss, with ``loss="softmax_cross_entropy"``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xbce.testing import exact_softmax_loss
+    >>> print(exact_softmax_loss(labels=np.array([[1.0, 0.0]]), logits=np.array([[0.0, 0.0]])))
+    [0.69314718]
     """
-    return _evaluate(_softmax, digits, labels, logits)
+    return exact_loss(labels=labels, logits=logits, loss=_losses.SOFTMAX, digits=digits)
 
 
-def _softmax(xp: Namespace, z: Array, x: Array) -> Array:
-    return _formula.softmax_cross_entropy(xp, z, x, _arrays.numbers(xp, x))
+def loss_of(loss: str | Loss | None, parameters: dict[str, Any]) -> tuple[Loss, dict[str, Any]]:
+    """Which loss is meant, and its parameters without those that are not given."""
+    if loss is None:
+        loss, parameters = _losses.sigmoid_of(**parameters)
+    loss = _losses.named(loss)
+    known = [parameter.name for parameter in loss.parameters]
+    for name in parameters:
+        if name not in known:
+            raise TypeError(f"{loss.name} has no parameter `{name}`; it has {known or 'none'}.")
+    return loss, {name: value for name, value in parameters.items() if value is not None}
+
+
+def _exact(
+    output: Output,
+    labels: Array,
+    logits: Array,
+    loss: str | Loss | None,
+    digits: int,
+    parameters: dict[str, Any],
+) -> tuple[Array, ...]:
+    try:
+        import mparray
+        import mpmath
+    except ImportError as error:
+        raise ImportError("The oracle needs mparray: pip install xbce[testing].") from error
+    loss, parameters = loss_of(loss, parameters)
+    with _precision, mpmath.workdps(digits), np.errstate(all="ignore"):
+        for name, value in parameters.items():
+            if not isinstance(value, (int, float)):
+                parameters[name] = mparray.asarray(as_numpy(value))
+        z, x = (mparray.asarray(as_numpy(array)) for array in (labels, logits))
+        if loss.over_classes:
+            parameters["class_numbers"] = mparray.arange(x.shape[-1])
+        results = loss.formula(output)(mparray, z, x, **parameters)
+        return results if isinstance(results, tuple) else (results,)
 
 
 def ulp_error(actual: Any, exact: Any, scale: Any = None) -> np.ndarray:
-    """The distance of computed numbers from exact ones, in units in the last place.
+    """Return the distance of computed numbers from exact ones, in units in the last place.
 
     Parameters
     ----------
@@ -142,6 +247,11 @@ def ulp_error(actual: Any, exact: Any, scale: Any = None) -> np.ndarray:
         is beyond the largest number; NaN where a number belongs, or the reverse, is
         an error of infinitely many ulp.
 
+    See Also
+    --------
+    exact_loss, exact_gradient, exact_hessian : The exact numbers.
+    audit : Measures a whole implementation.
+
     Examples
     --------
     >>> import numpy as np
@@ -149,7 +259,7 @@ def ulp_error(actual: Any, exact: Any, scale: Any = None) -> np.ndarray:
     >>> ulp_error(np.float32([1.0, 1.0000001]), np.array([1.0, 1.0]))
     array([0., 1.])
     """
-    info = _arrays.of(actual).finfo(actual.dtype)
+    info = _arguments.namespace_of(actual).finfo(actual.dtype)
     eps, tiny, largest = (float(v) for v in (info.eps, info.smallest_normal, info.max))
     high, low = _two_floats(exact)
     computed = as_numpy(actual)
@@ -164,34 +274,35 @@ def ulp_error(actual: Any, exact: Any, scale: Any = None) -> np.ndarray:
 
 
 def as_numpy(array: Any) -> np.ndarray:
-    """Float64 numbers of an array of any library, computed and moved to the CPU."""
-    if hasattr(array, "compute"):  # Dask
-        array = array.compute()
-    if hasattr(array, "detach"):  # PyTorch, whose bfloat16 NumPy does not know
-        array = array.detach().cpu().double().numpy()
-    elif hasattr(array, "get"):  # CuPy
-        array = array.get()
-    elif type(array).__module__.startswith("array_api_strict"):
-        array = array._array  # NumPy may not see what is on its other devices
-    elif type(array).__module__.startswith("mparray"):
+    """Return the numbers of an array of any library in NumPy, computed and moved to the CPU.
+
+    Parameters
+    ----------
+    array : array
+        Of any library and real dtype, exact numbers of `exact_loss` among them; or a number.
+
+    Returns
+    -------
+    numpy.ndarray of float64
+        The same numbers; exact ones are rounded.
+
+    See Also
+    --------
+    ulp_error : Compares arrays of any library.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xbce.testing import as_numpy
+    >>> as_numpy(np.float32([0.5, 2.0]))
+    array([0.5, 2. ])
+    """
+    if type(array).__module__.startswith("mparray"):
         array = array._data
+    elif not isinstance(array, (np.ndarray, np.generic, int, float, list, tuple)):
+        array = _backends.of(_arguments.namespace_of(array)).to_numpy(array)
     with np.errstate(all="ignore"):  # older NumPy warns of a NaN among exact numbers
         return np.asarray(array, dtype=np.float64)
-
-
-def _evaluate(formula: Callable[..., Any], digits: int, *arrays: Any) -> Any:
-    try:
-        import mparray
-        import mpmath
-    except ImportError as error:
-        raise ImportError("The oracle needs mparray: pip install xbce[testing].") from error
-    with _precision, mpmath.workdps(digits), np.errstate(all="ignore"):
-        exact = [mparray.asarray(as_numpy(array)) for array in arrays if array is not None]
-        return formula(mparray, *exact)
-
-
-def _focal_gradient(xp: Namespace, *arrays: Array, **options: Any) -> Array:
-    return _formula.focal_gradient_and_hessian(xp, *arrays, **options)[0]
 
 
 def _two_floats(exact: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,136 @@
+"""Calls of the public functions by name, and the arrays that they take: for tests of tracers."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xbce import derivatives, losses, nn
+from xbce.losses import Reduction
+
+CLASSES = 3
+FIXED = ("top", "q", "smoothing")
+"""Operands that have no batch."""
+
+SIGMOID = losses.sigmoid_cross_entropy
+SOFTMAX = losses.softmax_cross_entropy
+SPARSE = losses.sparse_softmax_cross_entropy
+WEIGHTED = losses.compute_weighted_loss
+SIGMOID_GRAD = derivatives.value_and_grad
+SOFTMAX_GRAD = derivatives.softmax_value_and_grad
+
+# The names say which operands stand beside labels and logits; `a` holds them all.
+CALLS = {
+    "sigmoid": lambda a, **how: SIGMOID(a["z"], a["x"], **how),
+    "sigmoid-integers": lambda a, **how: SIGMOID(a["hard"], a["x"], a["column"], **how),
+    "sigmoid-weights[batch,1]": lambda a, **how: SIGMOID(a["z"], a["x"], a["column"], **how),
+    "sigmoid-weights[batch,classes]": lambda a, **how: SIGMOID(a["z"], a["x"], a["full"], **how),
+    "sigmoid-weights[1,classes]": lambda a, **how: SIGMOID(a["z"], a["x"], a["top"], **how),
+    "sigmoid-where": lambda a, **how: SIGMOID(a["z"], a["x"], where=a["mask"], **how),
+    "sigmoid-where-number": lambda a, **how: SIGMOID(a["z"], a["x"], 2.0, where=a["mask"], **how),
+    "sigmoid-where[batch,1]-weights[1,classes]": lambda a, **how: SIGMOID(
+        a["z"], a["x"], a["top"], where=a["mask_column"], **how
+    ),
+    "sigmoid-smoothing[]": lambda a, **how: SIGMOID(
+        a["z"], a["x"], a["column"], a["smoothing"], **how
+    ),
+    "sigmoid-pos_weight": lambda a, **how: SIGMOID(a["z"], a["x"], pos_weight=2.0, **how),
+    "sigmoid-pos_weight[classes]": lambda a, **how: SIGMOID(
+        a["z"], a["x"], a["column"], pos_weight=a["q"], **how
+    ),
+    "sigmoid-all": lambda a, **how: SIGMOID(
+        a["z"], a["x"], a["column"], 0.1, pos_weight=a["q"], where=a["mask"], **how
+    ),
+    "focal": lambda a, **how: WEIGHTED(
+        nn.sigmoid_focal_loss(labels=a["z"], logits=a["x"], alpha=0.25, gamma=1.5, pos_weight=a["q"]),
+        a["column"],
+        where=a["mask"],
+        **how,
+    ),
+    "softmax": lambda a, **how: SOFTMAX(a["z"], a["x"], **how),
+    "softmax-weights[batch]": lambda a, **how: SOFTMAX(a["z"], a["x"], a["rows"], **how),
+    "softmax-where": lambda a, **how: SOFTMAX(a["z"], a["x"], where=a["mask_rows"], **how),
+    "softmax-smoothing": lambda a, **how: SOFTMAX(a["z"], a["x"], 2.0, 0.1, **how),
+    "softmax-all": lambda a, **how: SOFTMAX(
+        a["z"], a["x"], a["rows"], a["smoothing"], where=a["mask_rows"], **how
+    ),
+    "sparse": lambda a, **how: SPARSE(a["number"], a["x"], **how),
+    "sparse-weights[batch]": lambda a, **how: SPARSE(a["number"], a["x"], a["rows"], **how),
+    "sparse-all": lambda a, **how: SPARSE(
+        a["number"], a["x"], a["rows"], where=a["mask_rows"], **how
+    ),
+    "weighted-weights[batch,1]": lambda a, **how: WEIGHTED(a["x"], a["column"], **how),
+    "weighted-all": lambda a, **how: WEIGHTED(a["x"], a["full"], where=a["mask_column"], **how),
+    "value_and_grad": lambda a, **how: SIGMOID_GRAD(a["z"], a["x"], **how),
+    "value_and_grad-all": lambda a, **how: SIGMOID_GRAD(
+        a["z"],
+        a["x"],
+        a["top"],
+        a["smoothing"],
+        pos_weight=a["q"],
+        where=a["mask_column"],
+        **how,
+    ),
+    "softmax_value_and_grad": lambda a, **how: SOFTMAX_GRAD(a["z"], a["x"], **how),
+    "softmax_value_and_grad-all": lambda a, **how: SOFTMAX_GRAD(
+        a["z"], a["x"], a["rows"], 0.1, where=a["mask_rows"], **how
+    ),
+}
+
+WHOLE = (
+    "sigmoid-all",
+    "focal",
+    "softmax-all",
+    "sparse-all",
+    "weighted-all",
+    "value_and_grad-all",
+    "softmax_value_and_grad-all",
+)
+"""One call of each loss, with all that it takes."""
+
+DEFAULT = (Reduction.SUM_BY_NONZERO_WEIGHTS,)
+EVERY = tuple(Reduction)
+
+
+def each_of(*names: str) -> Any:
+    """A decorator: run the test with each of these calls."""
+    return pytest.mark.parametrize("call", [CALLS[name] for name in names], ids=names)
+
+
+def arrays(batch: int, floating: str = "float64") -> dict[str, np.ndarray]:
+    """The operands of all calls, for a batch of this size."""
+    rng = np.random.default_rng(batch)
+    x = 3 * rng.normal(size=(batch, CLASSES))
+    made = {
+        "x": x,
+        "z": rng.random(x.shape),
+        "column": rng.integers(0, 3, (batch, 1)) / 2,  # zeros among them, for the counts
+        "rows": rng.integers(0, 3, batch) / 2,
+        "full": rng.integers(0, 3, x.shape) / 2,
+        "top": np.array([[0.0, 0.5, 2.0]]),
+        "q": np.array([0.5, 1.0, 3.0]),
+        "smoothing": np.array(0.1),
+    }
+    made = {name: array.astype(floating) for name, array in made.items()}
+    return made | {
+        "hard": (x > 0).astype("int32"),
+        "number": rng.integers(0, CLASSES, batch),
+        "mask": rng.random(x.shape) < 0.7,
+        "mask_column": rng.random((batch, 1)) < 0.7,
+        "mask_rows": rng.random(batch) < 0.7,
+    }
+
+
+def tensors(batch: int) -> dict[str, Any]:
+    """The same as tensors of PyTorch."""
+    torch = pytest.importorskip("torch")
+    return {name: torch.from_numpy(np.array(array)) for name, array in arrays(batch).items()}
+
+
+def results(call: Any, a: dict[str, Any], reductions: tuple[Reduction, ...]) -> tuple[Any, ...]:
+    """What a call gives by each reduction, flat."""
+    made = []
+    for reduction in reductions:
+        result = call(a, reduction=reduction, loss_collection=None)
+        made += result if isinstance(result, tuple) else [result]
+    return tuple(made)

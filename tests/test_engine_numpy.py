@@ -1,0 +1,249 @@
+"""NumPy's engine: blocks and threads give what the formula does, in any layout, at any moment."""
+
+import math
+import os
+import subprocess
+import sys
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from exact import ulps
+from table import CASES, OUTPUTS, as_tuple, has, operands
+
+import xbce
+from xbce import losses, nn
+from xbce._engines import _numpy
+from xbce._evaluate import Weighting, evaluate
+from xbce._losses import Loss
+from xbce.derivatives import gradient_hessian, softmax_value_and_grad, value_and_grad
+from xbce.losses import Reduction
+
+RNG = np.random.default_rng(3)
+X = 6 * RNG.normal(size=(400, 8))
+X[::97, 3], X[1::97, 5] = np.inf, -np.inf
+SOFT, W = RNG.random(X.shape), RNG.random((400, 1))
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Blocks so small that small arrays have many, and threads at once."""
+    monkeypatch.setattr(_numpy, "SMALL", 16)
+    monkeypatch.setattr(_numpy, "PARALLEL", 16)
+    monkeypatch.setattr(_numpy, "BLOCK", 256)
+    monkeypatch.setattr(_numpy, "SHARED", 2048)
+
+
+LAYOUTS = {
+    "C": np.ascontiguousarray,
+    "Fortran": np.asfortranarray,
+    "strided": lambda a: np.repeat(a, 2, axis=0)[::2],
+    "reversed": lambda a: np.ascontiguousarray(a[::-1])[::-1],
+    "deep": lambda a: np.ascontiguousarray(a).reshape(a.shape[0] // 4, 2, 2, *a.shape[1:]),
+}
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_blocks_and_threads_change_nothing(layout, dtype, monkeypatch):
+    z, x, w = (layout(a.astype(dtype)) for a in (SOFT, X, W))
+
+    def results():
+        yield nn.sigmoid_cross_entropy_with_logits(labels=z, logits=x)
+        yield value_and_grad(z, x, w, 0.1, reduction=Reduction.NONE)[1]
+        yield gradient_hessian(labels=z, logits=x, pos_weight=2.0)[1]
+
+    def softmax():
+        return nn.softmax_cross_entropy_with_logits(labels=z, logits=np.maximum(x, -50))
+
+    def total():
+        return losses.sigmoid_cross_entropy(z, np.clip(x, -50, 50), w, reduction="weighted_sum")
+
+    with xbce.options(fuse=False):
+        desired, over_classes, exact = list(results()), softmax(), total()
+    for block in (64, 256, 10**6):
+        monkeypatch.setattr(_numpy, "BLOCK", block)
+        for threads in (1, 2, 5):
+            with xbce.options(threads=threads):
+                for actual, expected in zip(results(), desired, strict=True):
+                    np.testing.assert_array_equal(actual, expected)
+                    assert actual.flags.f_contiguous == expected.flags.f_contiguous
+                # NumPy adds the classes in an order that depends on where they lie.
+                ulp = 0 if x.flags.c_contiguous else 8
+                np.testing.assert_allclose(softmax(), over_classes, ulp * np.finfo(dtype).eps)
+                assert abs(total() - exact) <= 4 * np.spacing(exact)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize(("loss", "parameters"), CASES)
+def test_blocks_change_nothing_in_any_loss(loss, parameters):
+    a = operands(loss, 397, 7)
+    arrays = {"labels": a["labels"], "logits": a["logits"]}
+    weighting = Weighting(a["weights"], 0.0, None, Reduction.NONE, a["mask"])
+    for output in [output for output in OUTPUTS if has(loss, output)]:
+        for how in (None, weighting) if output.startswith("value") else (None,):
+
+            def found(output=output, how=how):
+                return as_tuple(evaluate(loss, arrays, output=output, weighting=how, **parameters))
+
+            with xbce.options(fuse=False):
+                desired = found()
+            for threads in (1, 3):
+                with xbce.options(threads=threads):
+                    for actual, plain in zip(found(), desired, strict=True):
+                        np.testing.assert_array_equal(actual, plain, err_msg=output)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_blocks_cover_every_shape():
+    for shape in [(97,), (1, 97), (97, 1), (2, 97), (97, 2), (3, 5, 7), (1, 1, 64), (2,) * 8]:
+        x = RNG.normal(size=shape)
+        z, w = (x > 0).astype(float), np.ones((1,) * len(shape))
+        loss = nn.sigmoid_cross_entropy_with_logits(labels=z, logits=x)
+        np.testing.assert_allclose(loss, np.log1p(np.exp(-np.abs(x))), rtol=1e-14)
+        mean = losses.sigmoid_cross_entropy(z, x, w)
+        np.testing.assert_allclose(mean, loss.mean(), rtol=1e-14)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_blocks_of_operands_that_stretch_each_other():
+    x, w, mask = RNG.normal(size=(40, 30)), RNG.random((40, 1)), RNG.random((1, 30)) < 0.5
+    z = (x > 0).astype(float)
+    loss = nn.sigmoid_cross_entropy_with_logits(labels=z, logits=x)
+    present = np.broadcast_to(mask, x.shape)
+    mean = losses.sigmoid_cross_entropy(z, x, w, reduction="weighted_mean", where=mask)
+    weights = np.broadcast_to(w, x.shape)[present]
+    np.testing.assert_allclose(mean, (loss[present] * weights).sum() / weights.sum(), rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"weights": "array", "label_smoothing": 0.1}, {"pos_weight": 2.0, "where": "array"}],
+    ids=["plain", "weights", "where"],
+)
+def test_a_reduction_needs_no_array_of_the_losses(dtype, options):
+    size = 2**22
+    x = RNG.normal(size=size).astype(dtype)
+    arrays = {"weights": np.abs(x), "where": x > -1}
+    options = {name: arrays[name] if v == "array" else v for name, v in options.items()}
+    z = x > 0
+    losses.sigmoid_cross_entropy(z, x, **options)
+    tracemalloc.start()
+    try:
+        losses.sigmoid_cross_entropy(z, x, **options)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * 2**20 < x.nbytes
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sums_are_those_of_the_losses(dtype):
+    x = (3 * RNG.normal(size=300_007)).astype(dtype)
+    z = (RNG.random(x.shape) < 0.5).astype(dtype)
+    terms = nn.sigmoid_cross_entropy_with_logits(labels=z, logits=x)
+    total = losses.sigmoid_cross_entropy(z, x, reduction=Reduction.SUM)
+    assert ulps(total, np.float64(math.fsum(terms))) <= 4
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_sums_of_float32_are_added_in_float64():
+    x = np.zeros(4096, dtype=np.float32)
+    x[0], x[1:] = 2.0**24, 0.5  # each of which a float32 of that size does not notice
+    for threads in (1, 2):
+        with xbce.options(threads=threads):
+            assert losses.compute_weighted_loss(x, reduction="weighted_sum") == 2**24 + 2048
+            assert losses.compute_weighted_loss(np.ones_like(x), x, reduction="weighted_mean") == 1
+
+
+def test_many_threads_call_at_once():
+    z, x = (RNG.random(300_000) < 0.5).astype(float), RNG.normal(size=300_000)
+    desired = nn.sigmoid_cross_entropy_with_logits(labels=z, logits=x)
+
+    def call(number):
+        part = slice(number * 1000, None)
+        loss = nn.sigmoid_cross_entropy_with_logits(labels=z[part], logits=x[part])
+        return np.array_equal(loss, desired[part])
+
+    with ThreadPoolExecutor(8) as pool, xbce.options(threads=4):
+        assert all(pool.map(call, range(40)))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_has_threads_of_its_own():
+    code = (
+        "import os, threading, numpy as np, xbce\n"
+        "x = np.linspace(-9, 9, 400_000)\n"
+        "def mean():\n"
+        "    with xbce.options(threads=3):\n"
+        "        return xbce.sigmoid_cross_entropy(x > 0, x)\n"
+        "before, child = mean(), os.fork()\n"
+        "right = mean() == before and threading.active_count() > 1\n"
+        "if child == 0:\n"
+        "    os._exit(0 if right else 1)\n"
+        "assert right and os.waitpid(child, 0)[1] == 0\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_an_error_in_a_block_comes_out():
+    def value(xp, x):
+        if x[0] > 500:
+            raise ZeroDivisionError("in a block")
+        return x
+
+    loss = Loss("failing", value, gradient=lambda xp, x: xp.ones_like(x))
+    with xbce.options(threads=3), pytest.raises(ZeroDivisionError, match="in a block"):
+        evaluate(loss, {"losses": np.arange(1000.0)})
+    np.testing.assert_array_equal(evaluate(loss, {"losses": np.arange(400.0)}), np.arange(400.0))
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_no_block_is_larger_than_what_threads_share():
+    sizes = []
+
+    def value(xp, x):
+        sizes.append(x.nbytes)
+        return x * 2
+
+    loss = Loss("counting", value, gradient=lambda xp, x: 0 * x + 2)
+    for threads in (1, 2, 5):
+        sizes.clear()
+        with xbce.options(threads=threads):
+            evaluate(loss, {"losses": np.zeros((50, 21))})
+        assert sum(sizes) == 50 * 21 * 8  # each element once
+        assert max(sizes) <= max(256, 2048 // threads)
+
+
+@pytest.mark.parametrize("earlier", ["", "call()\n"], ids=["the first call", "another call"])
+def test_a_call_when_the_interpreter_ends_runs_on_its_own_thread(earlier):
+    code = (
+        "import threading, time, numpy as np, xbce\n"
+        "def call():\n"
+        "    return xbce.sigmoid_cross_entropy(np.zeros(10**6), np.zeros(10**6))\n"
+        "def late():\n"
+        "    time.sleep(0.5)\n"
+        "    print(call())\n"
+        f"{earlier}threading.Thread(target=late).start()\n"
+    )
+    environment = os.environ | {"XBCE_THREADS": "2"}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    assert run.stderr == b""
+    np.testing.assert_allclose(float(run.stdout), np.log(2), rtol=1e-14)
+
+
+def test_masks_and_weights_of_any_shape_beside_large_arrays():
+    x, z = np.zeros((40_001, 3)), np.full((40_001, 3), 1 / 3)
+    assert losses.softmax_cross_entropy(z, x, where=np.array(False)) == 0
+    loss = losses.softmax_cross_entropy(z, x, where=np.arange(40_001) == 5)
+    np.testing.assert_allclose(loss, np.log(3), rtol=1e-15)
+    empty, weights = np.zeros((0, 40_000)), np.ones(40_000)
+    terms = nn.weighted_cross_entropy_with_logits(labels=empty, logits=empty, pos_weight=weights)
+    assert terms.shape == empty.shape
+    value, slopes = softmax_value_and_grad(z, x, 2.0, where=np.arange(40_001) == 5)
+    np.testing.assert_allclose(value, 2 * np.log(3), rtol=1e-15)
+    assert not slopes.any()

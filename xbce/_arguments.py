@@ -1,0 +1,248 @@
+"""What may come in: namespaces, dtypes, shapes and devices, and what to pass instead.
+
+The only importer of array-api-compat. Nothing here looks at a value of an array, so nothing
+computes a lazy one or breaks a trace.
+"""
+
+from operator import index
+from typing import Any, NoReturn
+
+import array_api_compat
+import numpy as np
+from array_api_compat import numpy as numpy_namespace
+
+from xbce import _backends
+from xbce._backends import Backend
+from xbce._numbers import unknown
+from xbce._tracing import cached
+from xbce._typing import Array, DType, Namespace, Shape
+
+
+def fail(error: type[Exception], message: str) -> NoReturn:
+    """Raise the error with this message; `_evaluate` adds the name of the call."""
+    raise error(message)
+
+
+# --- namespaces ---------------------------------------------------------------
+
+
+def namespace(arrays: dict[str, Array]) -> Namespace:
+    """The one namespace that all of `arrays`, given by argument name, belong to."""
+    for array in arrays.values():
+        if type(array) is not np.ndarray:
+            break
+    else:
+        return numpy_namespace  # at once: small arrays are not to wait for the rest
+    found = {argument: _namespace_of(argument, array, arrays) for argument, array in arrays.items()}
+    libraries = {argument: _backends.of(xp).name for argument, xp in found.items()}
+    if len(set(libraries.values())) > 1:
+        came = " and ".join(f"`{argument}` of {name}" for argument, name in libraries.items())
+        fail(TypeError, f"All arrays must be of one library; got {came}. Convert one of them.")
+    return next(iter(found.values()))
+
+
+def namespace_of(array: Array) -> Namespace:
+    """The namespace of an array; TypeError where it is none."""
+    if type(array).__module__.partition(".")[0] == "torch":
+        # Found here, since array-api-compat's caches by type make torch.compile warn.
+        from array_api_compat import torch as torch_namespace
+
+        return torch_namespace
+    return array_api_compat.array_namespace(array)
+
+
+def _namespace_of(argument: str, array: Array, arrays: dict[str, Array]) -> Namespace:
+    kind = f"{type(array).__module__}.{type(array).__qualname__}"
+    advice = _refused(argument, array, kind)
+    if advice is None:
+        try:
+            if isinstance(array, np.generic) or not isinstance(array, (int, float, complex)):
+                return namespace_of(array)
+        except TypeError:
+            pass
+        advice = f"pass an array, for instance {_array_of(argument, arrays)}"
+    fail(
+        TypeError,
+        f"`{argument}` must be an array of a library that follows the array API standard "
+        f"(NumPy, PyTorch, CuPy, JAX, Dask and others); got {kind}: {advice}.",
+    )
+
+
+def _array_of(argument: str, arrays: dict[str, Array]) -> str:
+    """A call that makes an array of what is none, to go with the first of them that is one."""
+    for beside, array in arrays.items():
+        try:
+            xp = namespace_of(array)
+        except TypeError:
+            continue
+        backend, made = _backends.of(xp), xp.asarray([0.0])
+        call = f"{backend.namespaces[-1]}.asarray({argument}"
+        if _holds_floats(arrays[argument]) and is_of(xp, array.dtype, "real floating"):
+            call += f", dtype={beside}.dtype"
+        if backend.devices and made.device != getattr(array, "device", made.device):
+            call += f", device={beside}.device"
+        return call + ")"
+    return f"numpy.asarray({argument})"
+
+
+def _holds_floats(value: Any) -> bool:
+    while isinstance(value, (list, tuple)) and value:
+        value = value[0]
+    return isinstance(value, float)
+
+
+def _refused(argument: str, array: Array, kind: str) -> str | None:
+    """What to pass in place of an array that is not a plain one; None where it is plain."""
+    library = kind.partition(".")[0]
+    if isinstance(array, np.ma.MaskedArray):
+        return f"pass {argument}.filled(...) with weights of 0 where the mask is set"
+    if isinstance(array, np.matrix):
+        return f"pass numpy.asarray({argument})"
+    if isinstance(getattr(array, "_meta", None), np.ma.MaskedArray):  # of Dask
+        return f"pass dask.array.ma.filled({argument}) with weights of 0 where the mask is set"
+    if library in ("tensorflow", "keras"):
+        own = "use TensorFlow's own functions of tf.nn and tf.compat.v1.losses"
+        has_values = any(name in kind for name in ("Eager", "Variable"))
+        return f"{own}, or pass {argument}.numpy()" if has_values else own
+    if kind.startswith("scipy.sparse."):
+        return f"pass {argument}.toarray()"
+    if library == "pandas":
+        return f"pass {argument}.to_numpy()"
+    if getattr(array, "is_nested", False):  # of PyTorch, as the next
+        return f"pass torch.nested.to_padded_tensor({argument}, 0.0), and where= the mask of it"
+    if str(getattr(array, "layout", "")).startswith(("torch.sparse", "torch._mkldnn")):
+        return f"pass {argument}.to_dense()"
+    return None
+
+
+# --- dtypes -------------------------------------------------------------------
+
+
+def working_dtype(
+    xp: Namespace,
+    arguments: tuple[str, ...],
+    dtypes: tuple[DType, ...],
+    class_numbers: bool,
+    any_float: bool,
+) -> DType:
+    """The dtype to compute in: float32 for 16-bit floats, else that of the logits.
+
+    Raises TypeError where logits are not real floating of 16, 32 or 64 bits, or labels, which come
+    before them if there are any, not class numbers, or not of the dtype of the logits, or bool or
+    integer, or with `any_float` of another floating one.
+    """
+    argument, logits = arguments[-1], dtypes[len(arguments) - 1]
+    working = None
+    if is_of(xp, logits, "real floating"):
+        working = {16: xp.float32, 32: xp.float32, 64: xp.float64}.get(xp.finfo(logits).bits)
+    if working is None:
+        fail(
+            TypeError,
+            f"`{argument}` must be of a real floating dtype of 16, 32 or 64 bits; got {logits}. "
+            f"Cast it, for instance to float32.",
+        )
+    if len(arguments) == 1:
+        return working
+    labels = dtypes[0]
+    if class_numbers and not is_of(xp, labels, "integral"):
+        fail(
+            TypeError,
+            f"`{arguments[0]}` must be class numbers of an integer dtype; got {labels}. Cast it.",
+        )
+    kinds = ("bool", "integral", "real floating") if any_float else ("bool", "integral")
+    if labels != logits and not is_of(xp, labels, *kinds) and _native(labels) != _native(logits):
+        fail(
+            TypeError,
+            f"`{arguments[0]}` must be of the dtype of `{argument}`, {logits}, or of a "
+            f"bool or integer one; got {labels}. Cast one of them.",
+        )
+    return working
+
+
+@cached
+def is_of(xp: Namespace, dtype: DType, *kinds: str) -> bool:
+    """Whether a dtype is of one of these kinds of the standard."""
+    try:
+        return bool(xp.isdtype(dtype, kinds))
+    except TypeError:  # a dtype of another library, as NumPy arrays can hold
+        return False
+
+
+def name_of(dtype: DType) -> str:
+    """The name that the dtype has in every library; of NumPy's with bytes swapped, its own."""
+    if isinstance(dtype, np.dtype):
+        return dtype.name if dtype.isnative else dtype.str
+    if isinstance(dtype, type):  # as the namespaces of NumPy and JAX have them
+        return dtype.__name__
+    return str(getattr(dtype, "name", dtype)).rpartition(".")[2]
+
+
+# --- labels and logits --------------------------------------------------------
+
+
+def check_shapes(arrays: dict[str, Array], class_numbers: bool) -> None:
+    """Raise ValueError unless labels, which come first, have the shape of logits.
+
+    Class numbers lack their last axis. Nothing is broadcast; unknown sizes match anything.
+    """
+    (label_argument, labels), (argument, logits) = arrays.items()
+    found, wanted = tuple(labels.shape), tuple(logits.shape)
+    if class_numbers and not _match(found, wanted[:-1]):
+        fail(
+            ValueError,
+            f"`{label_argument}` must have the shape of `{argument}` without its last "
+            f"dimension, the classes: {wanted[:-1]}; got {found}.",
+        )
+    if not class_numbers and not _match(found, wanted):
+        fail(
+            ValueError,
+            f"`{argument}` and `{label_argument}` must have the same shape; got {wanted} and "
+            f"{found}. Nothing is broadcast: reshape one of them.",
+        )
+
+
+def _native(dtype: DType) -> DType:
+    return dtype.newbyteorder("=") if isinstance(dtype, np.dtype) else dtype
+
+
+def class_axis(argument: str, array: Array, axis: Any) -> int:
+    """The axis counted from the end, negative; ValueError where it is none, or has no classes."""
+    axis = integer("axis", axis)
+    shape = tuple(array.shape)
+    if len(shape) == 0:
+        fail(ValueError, f"`{argument}` must have a dimension of classes; got rank 0.")
+    if not -len(shape) <= axis < len(shape):
+        fail(ValueError, f"`axis` must be one of the {len(shape)} of `{argument}`; got {axis}.")
+    if shape[axis] == 0:
+        fail(ValueError, f"`{argument}` must have one class at least; got none.")
+    return axis - len(shape) if axis >= 0 else axis
+
+
+def integer(argument: str, value: Any) -> int:
+    """An integer of Python or NumPy."""
+    try:
+        return index(value)
+    except TypeError:
+        fail(TypeError, f"`{argument}` must be an integer; got {type(value).__name__}.")
+
+
+# --- shapes and devices -------------------------------------------------------
+
+
+def _match(a: Shape, b: Shape) -> bool:
+    return a == b or (
+        len(a) == len(b)
+        and all(m == n or unknown(m) or unknown(n) for m, n in zip(a, b, strict=True))
+    )
+
+
+def check_devices(backend: Backend, arrays: dict[str, Array]) -> None:
+    """Raise ValueError unless all arrays are on one device; nothing is moved between devices."""
+    device_of = backend.device
+    if device_of is None:
+        return
+    devices = {argument: device_of(array) for argument, array in arrays.items()}
+    placed = [device for device in devices.values() if device is not None]
+    if any(device != placed[0] for device in placed[1:]):
+        came = " and ".join(f"`{argument}` on {device}" for argument, device in devices.items())
+        fail(ValueError, f"All arrays must be on one device; got {came}. Move one of them.")

@@ -1,0 +1,39 @@
+"""How a recipe is executed, whatever it computes: one engine a file, and no engine knows a loss.
+
+_numpy          blocks that stay in the cache, on threads
+_torch          PyTorch's tensors: a rule for autograd, and NumPy's blocks on the CPU
+_torch_compile  torch.compile, for PyTorch's tensors and for NumPy's arrays
+_jax            jax.jit
+_cupy           one kernel by cupy.fuse
+_dask           one task a chunk, each by its own engine
+_options        what the user chose
+
+To add an engine, write a file with a function ``run(recipe, xp, operands)`` and name the file in
+the row of its library in `xbce._backends`. A library without one runs recipes plainly. Duties of
+an engine:
+
+- Return what ``recipe(xp, operands)`` would, to the last digit element by element. The easiest way
+  is `Recipe.compose` with an ``execute`` that runs one step.
+- Take operands by name, never by place; numbers among them as numbers, without a program for each.
+- Broadcast: operands may be of rank 0, or have a size of 1 where others have more.
+- Keep nothing for a call but by recipe, and stay safe when many threads call.
+- Write to no operand, and look at no value of a lazy array.
+- Follow `fuse=True` where it can do more; with `fuse=False` no engine is asked.
+- Where its arrays may be chunks of Dask's, have a function ``execute(step, xp, operands)`` too.
+"""
+
+from xbce._engines import _numpy  # noqa: F401 its threads can not be set up as Python ends
+from xbce._engines._options import engine_of, options
+from xbce._recipe import Recipe, Results
+from xbce._typing import Namespace, Operands
+
+__all__ = ["options", "run"]
+
+
+def run(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
+    """``recipe(xp, operands)`` by the engine of its library."""
+    engine = engine_of(xp)
+    if engine is None:
+        return recipe(xp, operands)
+    results: Results = engine.run(recipe, xp, operands)
+    return results

@@ -1,0 +1,234 @@
+"""The one road from a public function to its result: arguments, recipe, engine, result."""
+
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xbce import _arguments, _backends, _companions, _engines
+from xbce._collection import GraphKeys, gather
+from xbce._companions import Values
+from xbce._losses import Loss
+from xbce._numbers import is_number, is_one
+from xbce._recipe import Recipe
+from xbce._reduction import Reduction
+from xbce._tracing import cached, compiling
+from xbce._typing import DType, Namespace, Operands, Output
+
+
+class Weighting(NamedTuple):
+    """What the functions of `xbce.losses` take beside those of `xbce.nn`, as it came."""
+
+    weights: Any = 1.0
+    label_smoothing: Any = 0
+    loss_collection: str | None = GraphKeys.LOSSES
+    reduction: Reduction | str = Reduction.SUM_BY_NONZERO_WEIGHTS
+    where: Any = None
+
+
+def evaluate(
+    loss: Loss,
+    arrays: dict[str, Any],
+    *,
+    output: Output = "value",
+    weighting: Weighting | None = None,
+    axis: Any = -1,
+    name: str | None = None,
+    **parameters: Any,
+) -> Any:
+    """What a formula of a loss gives, weighted and reduced where there is a `weighting`.
+
+    Parameters
+    ----------
+    loss : Loss
+        Which loss.
+    arrays : dict
+        Labels if any, then logits, by the names of their arguments.
+    output : str
+        Which of the loss's formulas. One of two results gives a tuple.
+    weighting : Weighting, optional
+        Weights, smoothing, mask and reduction.
+    axis : int
+        That of the classes.
+    name : str, optional
+        Stands in error messages and, as the scope, in the loss collection.
+    **parameters
+        Those of the loss; None is left out.
+    """
+    try:
+        recipe, xp, operands = _prepared(loss, arrays, output, weighting, axis, parameters)
+    except (TypeError, ValueError) as error:
+        if name is None or type(error) not in (TypeError, ValueError):
+            raise
+        raise type(error)(f"{error} (in {name!r})") from None
+    if compiling():  # which reads no error state, and has no use for an engine
+        results = recipe(xp, operands)
+    else:
+        with np.errstate(all="ignore"):  # infinite logits are legal, and 0*inf is an answer here
+            results = _engines.run(recipe, xp, operands)
+    if weighting is not None:
+        gather(results[0], weighting.loss_collection, name or f"{loss.name}_loss")
+    return results if len(results) > 1 else results[0]
+
+
+def _prepared(
+    loss: Loss,
+    arrays: dict[str, Any],
+    output: Output,
+    weighting: Weighting | None,
+    axis: Any,
+    parameters: dict[str, Any],
+) -> tuple[Recipe, Namespace, Operands]:
+    """The checked arguments: a recipe, and the operands that it is for."""
+    for argument, array in arrays.items():
+        if array is None:
+            if weighting is None:
+                _arguments.fail(ValueError, "Both labels and logits must be provided.")
+            _arguments.fail(ValueError, f"Argument `{argument}` must not be None.")
+    xp = _arguments.namespace(arrays)
+    logits, backend = array, _backends.of(xp)  # the last of them, as `argument` is its name
+    columns = loss.class_numbers and weighting is not None
+    operands: dict[str, Any] = {}
+    if len(arrays) > 1:
+        label_argument, labels = next(iter(arrays.items()))
+        if columns:
+            labels = _companions.without_column(labels, logits.ndim - 1)
+            arrays = {label_argument: labels, argument: logits}
+        operands["labels"] = labels
+    operands["logits"] = logits
+    # Nobody casts labels for tf.nn. Where losses are widened those that are wide already are taken.
+    widens = backend.widens is not None and backend.widens(logits)
+    any_float = weighting is not None or output != "value" or widens
+    if len(arrays) > 1:
+        if loss.class_numbers or labels.shape != logits.shape:
+            # What is of a wrong dtype too is told of that first.
+            own = tuple([array.dtype for array in arrays.values()])
+            _arguments.working_dtype(xp, tuple(arrays), own, loss.class_numbers, any_float)
+            _arguments.check_shapes(arrays, loss.class_numbers)
+        if backend.device is not None:
+            _arguments.check_devices(backend, arrays)
+    shape = tuple(logits.shape)
+    if loss.over_classes:
+        axis, shape = _arguments.class_axis(argument, logits, axis), shape[:-1]
+        if axis != -1 and not loss.class_numbers:
+            operands = {key: xp.moveaxis(moved, axis, -1) for key, moved in operands.items()}
+    constants: tuple[tuple[str, float], ...] = ()
+    reduction, sums_in = Reduction.NONE, None
+    if weighting is not None or parameters:
+        values = Values(argument, operands["logits"], xp, shape, columns)
+        constants = _add_parameters(operands, values, loss, parameters)
+        if weighting is not None:
+            reduction, sums_in = (
+                _add_weighting(operands, values, weighting),
+                backend.sums_in(xp, logits),
+            )
+    dtypes = tuple(
+        [o.dtype if k in _ARRAYS or not is_number(o) else None for k, o in operands.items()]
+    )
+    recipe = _recipe(
+        loss,
+        output,
+        reduction,
+        xp,
+        tuple(arrays),
+        tuple(operands),
+        dtypes,
+        constants,
+        any_float,
+        widens,
+        sums_in,
+    )
+    return recipe, xp, operands
+
+
+_ARRAYS = ("labels", "logits", "mask")
+"""Operands that are never numbers."""
+
+
+def _add_parameters(
+    operands: dict[str, Any], values: Values, loss: Loss, parameters: dict[str, Any]
+) -> tuple[tuple[str, float], ...]:
+    """Add the parameters that may be arrays to the operands; return the others."""
+    constants = []
+    for expected in loss.parameters:
+        value = parameters.get(expected.name)
+        if value is None and not expected.required:
+            continue
+        value = _companions.parameter(values, expected, value)
+        if expected.array:
+            operands[expected.name] = value
+        else:
+            constants.append((expected.name, value))
+    return tuple(constants)
+
+
+def _add_weighting(operands: dict[str, Any], values: Values, weighting: Weighting) -> Reduction:
+    """Add weights, mask and smoothing to the operands; return the reduction."""
+    smoothing = _companions.scalar(values, "label_smoothing", weighting.label_smoothing)
+    if not (is_number(smoothing) and smoothing <= 0):
+        operands["label_smoothing"] = smoothing
+    weights = _companions.weights(values, weighting.weights)
+    if not is_one(weights):
+        operands["weights"] = weights
+    if weighting.where is not None:
+        mask = _companions.mask(values, weighting.where)
+        if mask is not None:
+            operands["mask"] = mask
+    if type(weighting.reduction) is Reduction:
+        return weighting.reduction
+    Reduction.validate(weighting.reduction)
+    return Reduction(weighting.reduction)
+
+
+@cached
+def _recipe(
+    loss: Loss,
+    output: Output,
+    reduction: Reduction,
+    xp: Namespace,
+    arguments: tuple[str, ...],
+    names: tuple[str, ...],
+    dtypes: tuple[DType | None, ...],
+    constants: tuple[tuple[str, float], ...],
+    any_float: bool,
+    widens: bool,
+    sums_in: DType | None,
+) -> Recipe:
+    """The recipe of a call of this kind; TypeError where labels and logits do not fit.
+
+    `names` are those of the operands, whose `dtypes` are None for numbers; `arguments` those of
+    labels, if any, and logits in the public function.
+    """
+    kinds = dict(zip(names, dtypes, strict=True))
+    working = _arguments.working_dtype(xp, arguments, dtypes, loss.class_numbers, any_float)
+    computed = _arguments.name_of(working)
+    given = {key: _arguments.name_of(own) for key, own in kinds.items() if own is not None}
+    result = computed if widens else given["logits"]
+    casts = []
+    for key, own in given.items():
+        if key == "mask" or (key == "labels" and loss.class_numbers):
+            continue
+        # Labels are rounded to the dtype of the results, as where their user had cast them.
+        passed = [own, result, computed] if key == "labels" else [own, computed]
+        wanted = tuple(b for a, b in pairwise(passed) if a != b)
+        if wanted:
+            casts.append((key, wanted))
+    weights = None
+    if "weights" in kinds:
+        weights = "number" if kinds["weights"] is None else "array"
+    return Recipe(
+        loss,
+        output,
+        loss.formula(output),
+        reduction,
+        arrays=("labels", "logits") if "labels" in kinds else ("logits",),
+        parameters=tuple(p.name for p in loss.parameters if p.name in kinds),
+        constants=constants,
+        smoothed="label_smoothing" in kinds,
+        masked="mask" in kinds,
+        weights=weights,
+        casts=tuple(casts),
+        dtype=computed,
+        sums_in=computed if sums_in is None else _arguments.name_of(sums_in),
+        result=result,
+    )
