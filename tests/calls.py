@@ -42,7 +42,7 @@ CALLS = {
         a["z"], a["x"], a["column"], 0.1, pos_weight=a["q"], where=a["mask"], **how
     ),
     "focal": lambda a, **how: WEIGHTED(
-        nn.sigmoid_focal_loss(labels=a["z"], logits=a["x"], alpha=0.25, gamma=1.5, pos_weight=a["q"]),
+        nn.sigmoid_focal_loss(labels=a["z"], logits=a["x"], alpha=0.25, gamma=1.5),
         a["column"],
         where=a["mask"],
         **how,
@@ -76,6 +76,32 @@ CALLS = {
         a["z"], a["x"], a["rows"], 0.1, where=a["mask_rows"], **how
     ),
 }
+
+ELEMENTS = {
+    "nn-sigmoid": lambda a: nn.sigmoid_cross_entropy_with_logits(labels=a["z"], logits=a["x"]),
+    "nn-integers": lambda a: nn.sigmoid_cross_entropy_with_logits(labels=a["hard"], logits=a["x"]),
+    "nn-pos_weight": lambda a: nn.weighted_cross_entropy_with_logits(
+        labels=a["hard"], logits=a["x"], pos_weight=a["q"]
+    ),
+    "nn-pos_weight-number": lambda a: nn.weighted_cross_entropy_with_logits(
+        labels=a["z"], logits=a["x"], pos_weight=2.0
+    ),
+    "nn-focal": lambda a: nn.sigmoid_focal_loss(labels=a["hard"], logits=a["x"], alpha=0.25),
+    "nn-focal-gamma": lambda a: nn.sigmoid_focal_loss(labels=a["z"], logits=a["x"], gamma=1.5),
+    "nn-softmax": lambda a: nn.softmax_cross_entropy_with_logits(labels=a["hard"], logits=a["x"]),
+    "nn-sparse": lambda a: nn.sparse_softmax_cross_entropy_with_logits(
+        labels=a["number"], logits=a["x"]
+    ),
+}
+"""Calls of `xbce.nn`, which neither weigh nor reduce."""
+
+SECOND = {
+    "hessian": lambda a: derivatives.gradient_hessian(labels=a["hard"], logits=a["x"]),
+    "focal-hessian": lambda a: derivatives.gradient_hessian(
+        labels=a["hard"], logits=a["x"], alpha=0.25, gamma=2.0
+    ),
+}
+"""Calls that give second derivatives."""
 
 WHOLE = (
     "sigmoid-all",
@@ -121,10 +147,12 @@ def arrays(batch: int, floating: str = "float64") -> dict[str, np.ndarray]:
     }
 
 
-def tensors(batch: int) -> dict[str, Any]:
+def tensors(batch: int, floating: str = "float64") -> dict[str, Any]:
     """The same as tensors of PyTorch."""
     torch = pytest.importorskip("torch")
-    return {name: torch.from_numpy(np.array(array)) for name, array in arrays(batch).items()}
+    made = {name: torch.from_numpy(np.array(array)) for name, array in arrays(batch).items()}
+    wide = {name: tensor for name, tensor in made.items() if tensor.is_floating_point()}
+    return made | {name: tensor.to(getattr(torch, floating)) for name, tensor in wide.items()}
 
 
 def results(call: Any, a: dict[str, Any], reductions: tuple[Reduction, ...]) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""What the tests that go through the table of losses share: cases, operands, and expected numbers."""
+"""What the tests that go through the table of losses share: cases, operands, and right numbers."""
 
 from typing import Any
 

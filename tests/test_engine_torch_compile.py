@@ -1,4 +1,4 @@
-"""`fuse=True`: torch.compile gives what the plain formula gives, of tensors and of NumPy's arrays."""
+"""`fuse=True`: torch.compile gives what the plain formula gives, of tensors and of NumPy arrays."""
 
 import math
 

@@ -24,7 +24,7 @@ COMPANIONS = [  # what stands beside labels and logits, and which outputs are as
 
 @pytest.fixture
 def make(xp, dtype, array, request):
-    """Arrays of the backend from those of NumPy, floating ones in `dtype`; many chunks of Dask's."""
+    """Arrays of the backend from NumPy's, floating ones in `dtype`; of Dask in many chunks."""
     if "jax-jit" in request.node.name:
         pytest.skip("the engine compiles in any case: as on jax")
 

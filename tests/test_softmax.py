@@ -1,4 +1,4 @@
-"""The softmax losses, with probabilities of classes and with their numbers, against the definition."""
+"""The softmax losses, of probabilities and of class numbers, against the definition."""
 
 from functools import cache
 

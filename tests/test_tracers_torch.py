@@ -161,6 +161,5 @@ def test_an_exported_program_is_one_for_every_batch_size(call):
     check_exported(call, DEFAULT)
 
 
-@pytest.mark.parametrize("name", ["value_and_grad-all", "softmax-all"])
-def test_an_exported_program_reduces_in_every_way(name):
-    check_exported(CALLS[name], EVERY)
+def test_an_exported_program_reduces_in_every_way():
+    check_exported(CALLS["value_and_grad-all"], EVERY)

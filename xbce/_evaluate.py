@@ -1,7 +1,7 @@
 """The one road from a public function to its result: arguments, recipe, engine, result."""
 
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -213,7 +213,7 @@ def _recipe(
         wanted = tuple(b for a, b in pairwise(passed) if a != b)
         if wanted:
             casts.append((key, wanted))
-    weights = None
+    weights: Literal["number", "array"] | None = None
     if "weights" in kinds:
         weights = "number" if kinds["weights"] is None else "array"
     return Recipe(

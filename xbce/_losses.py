@@ -114,7 +114,7 @@ class Loss:
         """The largest error of a loss in a dtype, in ulp: 1 for 16 bits, which are rounded once."""
         return {"float32": self.max_ulp[0], "float64": self.max_ulp[1]}.get(dtype, 1)
 
-    def examples(self) -> list[dict[str, float]]:
+    def examples(self) -> list[dict[str, Any]]:
         """Parameters to try: the first of each parameter's examples, the second, and so on."""
         number = max((len(parameter.examples) for parameter in self.parameters), default=1)
         found = []

@@ -16,7 +16,7 @@ from xbce import _backends, _formula
 from xbce._losses import Loss
 from xbce._numbers import is_number, times, unknown
 from xbce._reduction import Reduction, count, quotient, repeats
-from xbce._typing import Array, DType, Formula, Namespace, Operands, Output, Scalar, Shape
+from xbce._typing import Array, DType, Formula, Namespace, Operands, Output, Scalar, Shape, Size
 
 Results = tuple[Any, ...]
 StepName = Literal["terms", "sums", "denominator", "share", "quotient"]
@@ -162,12 +162,11 @@ class Recipe:
         results = self.formula(xp, *arrays, **parameters)
         results = results if type(results) is tuple else (results,)
         weights = self._weights(xp, found) if self._weighs_each else None
+        factor: Any = weights
         if "share" in found:
             factor = self._share_of_each(xp, found, weights)
         elif weights is None or self.output == "gradient_and_hessian":
             return results
-        else:
-            factor = weights
         if loss.over_classes and not is_number(factor) and factor.ndim:
             factor = factor[..., None]
         if self.output == "value":
@@ -228,7 +227,8 @@ class Recipe:
         of_batch = self.reduction is _OVER_BATCH_SIZE
         if self.masked or (self.weights == "array" and not of_batch):
             return None
-        size = prod(self._shape(operands))
+        shape = self._shape(operands)
+        size: Size = None if None in shape else prod(shape)
         if unknown(size):
             return None
         if type(size) is int:
@@ -246,19 +246,16 @@ class Recipe:
         found = self.cast(xp, {name: o for name, o in operands.items() if name != "logits"})
         of_batch = self.reduction is _OVER_BATCH_SIZE
         each = self.masked if of_batch else self._weighs_each
-        if not each:  # the number of losses, which no shape tells
-            logits = operands["logits"]
-            counted = xp.ones_like(
-                logits[..., 0] if self.loss.over_classes else logits, dtype=xp.uint8
-            )
+        counted: Array
+        if each:
+            counted = found["mask"] if of_batch else self._weights(xp, found)
+        else:  # the number of losses, which no shape tells
+            counted = xp.ones_like(self._like_losses(operands), dtype=xp.uint8)
             if self.weights == "number" and not of_batch:
                 counted = counted * (found["weights"] != 0)
-        else:
-            counted = found["mask"] if of_batch else self._weights(xp, found)
         if any(map(unknown, shape)):
-            logits = operands["logits"]
-            losses = logits[..., 0] if self.loss.over_classes else logits
-            counted = xp.where(losses == losses, counted, counted)  # in their shape, whatever it is
+            like = self._like_losses(operands)
+            counted = xp.where(like == like, counted, counted)  # in their shape, whatever it is
         wide = dtype_of(xp, self.sums_in)
         if self.reduction is _MEAN and each:
             total = xp.sum(counted, dtype=wide)
@@ -270,6 +267,11 @@ class Recipe:
         """The shape of the losses."""
         shape = tuple(operands["logits"].shape)
         return shape[:-1] if self.loss.over_classes else shape
+
+    def _like_losses(self, operands: Operands) -> Array:
+        """An array of that shape."""
+        logits = operands["logits"]
+        return logits[..., 0] if self.loss.over_classes else logits
 
     # --- of rank 0
 

@@ -105,5 +105,5 @@ def repeats(shape: Shape, target: Shape) -> Size:
     """
     stretched = target[: len(target) - len(shape)]
     own = zip(shape, target[len(stretched) :], strict=True)
-    number = prod((*stretched, *(n for m, n in own if not unknown(m) and m == 1)))
+    number: Size = prod((*stretched, *(n for m, n in own if not unknown(m) and m == 1)))
     return float(number) if type(number) is int else number

@@ -27,10 +27,10 @@ def run(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
 def _execute(recipe: Recipe, xp: Namespace, name: StepName, operands: Operands) -> Results:
     """One step: a task a chunk, and a tree for its sum."""
     step = Step(recipe, name)
-    if step.of_rank_0:
-        names = ("total", "denominator", *(("weights",) if recipe.weights == "number" else ()))
-        operands = {key: operands[key] for key in names if key in operands}
+    if step.of_rank_0:  # it looks at no others
+        operands = {key: o for key, o in operands.items() if is_number(o) or o.ndim == 0}
     arrays = {key: o for key, o in operands.items() if not is_number(o)}
+    numbers = {key: o for key, o in operands.items() if is_number(o)}
     rank = max(array.ndim for array in arrays.values())
     over_classes = recipe.loss.over_classes and rank > 0
     axes = tuple(range(rank))
@@ -44,48 +44,48 @@ def _execute(recipe: Recipe, xp: Namespace, name: StepName, operands: Operands) 
             own = loop[len(loop) - array.ndim :]
         stretched[key] = {a: size == 1 for a, size in zip(own, array.shape, strict=True)}
         pairs += [array, own]
-    known = all(size == size for array in arrays.values() for size in array.shape)
-    like = next(iter(arrays.values())) if "logits" not in arrays else arrays["logits"]
-    numbers = {key: o for key, o in operands.items() if is_number(o)}
     chunk = partial(
         _run_chunk, step, _options.current().fuse, len(loop), tuple(arrays), numbers, stretched
     )
-    wide, result = dtype_of(np, recipe.sums_in), dtype_of(np, recipe.result)
-    dtypes = [result] * (2 if recipe.output in _TWO and name in ("terms", "sums") else 1)
-    if step.summed:
-        dtypes[0] = wide
-    elif name == "share":
-        dtypes = [dtype_of(np, recipe.dtype)]
-    options: dict[str, Any] = {"align_arrays": known, "concatenate": True, "meta": like._meta}
+    meta = arrays.get("logits", array)._meta
+    known = all(size == size for array in arrays.values() for size in array.shape)
+    build: Any = partial(xp.blockwise, align_arrays=known, concatenate=True, meta=meta)
+    dtypes = _dtypes(step)
     # The sum of a chunk is an array of one element, which has the chunk's place among the others.
     small = {"adjust_chunks": dict.fromkeys(loop, 1)} if step.summed else {}
-    if len(dtypes) == 1:
-        where = axes if recipe.output == "gradient" and name == "terms" else loop
-        take = partial(_nth, chunk, 0)
-        results = [xp.blockwise(take, where, *pairs, dtype=dtypes[0], **options, **small)]
-    elif over_classes:  # the outputs have different axes, which one task can not give
-        first, second = (partial(_nth, chunk, n) for n in range(2))
-        results = [
-            xp.blockwise(first, loop, *pairs, dtype=dtypes[0], **options, **small),
-            xp.blockwise(second, axes, *pairs, dtype=dtypes[1], **options),
-        ]
+    if len(dtypes) == 1 or over_classes:
+        # Outputs over the classes have axes of their own, which one task can not give.
+        first = axes if recipe.output == "gradient" else loop
+        results = [build(partial(_nth, chunk, 0), first, *pairs, dtype=dtypes[0], **small)]
+        for n, dtype in enumerate(dtypes[1:], 1):
+            results.append(build(partial(_nth, chunk, n), axes, *pairs, dtype=dtype))
     else:
-        # Dask knows tasks of one result: with more, a chunk is a tuple until it is taken apart.
-        both = xp.blockwise(chunk, loop, *pairs, dtype=result, **options)
-        take = {"meta": like._meta}
-        if step.summed:
-            take |= {"chunks": tuple((1,) * number for number in both.numblocks)}
+        # Dask knows tasks of one result: with two, a chunk is a tuple until it is taken apart.
+        both = build(chunk, loop, *pairs, dtype=dtypes[1])
+        ones = tuple((1,) * number for number in both.numblocks) if step.summed else None
         results = [
-            xp.map_blocks(itemgetter(0), both, dtype=dtypes[0], **take),
-            xp.map_blocks(itemgetter(1), both, dtype=dtypes[1], meta=like._meta),
+            xp.map_blocks(itemgetter(0), both, dtype=dtypes[0], meta=meta, chunks=ones),
+            xp.map_blocks(itemgetter(1), both, dtype=dtypes[1], meta=meta),
         ]
     if step.summed:
-        add = partial(_sum_chunk, dtype=wide)
-        results[0] = xp.reduction(results[0], add, add, dtype=wide)
+        add = partial(_sum_chunk, dtype=dtypes[0])
+        results[0] = xp.reduction(results[0], add, add, dtype=dtypes[0])
     return tuple(results)
 
 
-_TWO = ("value_and_gradient", "gradient_and_hessian")
+def _dtypes(step: Step) -> list[Any]:
+    """Those of the results of a step, in NumPy's words, which Dask takes for any library."""
+    recipe = step.recipe
+    wide, own, result = (dtype_of(np, d) for d in (recipe.sums_in, recipe.dtype, recipe.result))
+    if step.name == "denominator":
+        return [wide]
+    if step.name == "share":
+        return [own]
+    two = step.name != "quotient" and recipe.output in (
+        "value_and_gradient",
+        "gradient_and_hessian",
+    )
+    return [wide if step.summed else result, result][: 1 + two]
 
 
 def _run_chunk(
@@ -97,17 +97,17 @@ def _run_chunk(
     stretched: _Axes,
     *chunks: Array,
 ) -> Results:
-    _check_sizes(stretched, dict(zip(names, chunks, strict=True)))
-    operands = {**numbers, **dict(zip(names, chunks, strict=True))}
+    """A step of the operands of one chunk, by the engine of its own library."""
+    operands = dict(zip(names, chunks, strict=True))
+    _check_sizes(stretched, operands)
     xp = _arguments.namespace_of(chunks[0])
     # Dask has threads of its own, one a chunk.
     with _options.options(fuse=fuse, threads=1), np.errstate(all="ignore"):
         execute = getattr(_options.engine_of(xp), "execute", Step.__call__)
-        results = execute(step, xp, operands)
+        results: Results = execute(step, xp, {**operands, **numbers})
     if not step.summed:
         return results
-    total = xp.asarray(results[0])
-    return total[(None,) * rank], *results[1:]
+    return xp.asarray(results[0])[(None,) * rank], *results[1:]
 
 
 def _check_sizes(stretched: _Axes, chunks: Operands) -> None:

@@ -205,8 +205,8 @@ def _cut(operand: Any, part: _Slices, loop: tuple[int, ...]) -> Any:
 # --- namespaces -----------------------------------------------------------------
 
 
-def _sum(array: NDArray[Any], axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
-    return np.add.reduce(array, axis=axis, dtype=dtype, keepdims=keepdims)
+def _sum(array: NDArray[Any], axis: Any = None, dtype: Any = None) -> Any:
+    return np.add.reduce(array, axis=axis, dtype=dtype)
 
 
 def _astype(array: NDArray[Any], dtype: Any) -> NDArray[Any]:

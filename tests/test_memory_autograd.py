@@ -1,0 +1,62 @@
+"""PyTorch's autograd keeps the arguments of a call for the backward pass, and nothing beside."""
+
+from functools import partial
+
+import pytest
+from calls import CALLS, ELEMENTS, tensors
+
+import xbce
+
+pytestmark = pytest.mark.backend("torch")
+torch = pytest.importorskip("torch")
+
+KEEPING = ELEMENTS | {name: call for name, call in CALLS.items() if "grad" not in name}
+del KEEPING["focal"]  # two calls in one: the losses of the first stand between them
+
+
+def kept_by_autograd(call):
+    """Addresses of the memory that the graph of a call keeps for the backward pass, by size.
+
+    Tensors of one element, as sums and denominators are, are no burden.
+    """
+    kept = {}
+
+    def pack(tensor):
+        if tensor.numel() > 1:
+            storage = tensor.untyped_storage()
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        result = call()
+    result.sum().backward()
+    return kept
+
+
+@pytest.mark.parametrize("rows", [2, 20_000])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("call", KEEPING.values(), ids=KEEPING)
+def test_autograd_keeps_nothing_but_the_arguments(call, rows, dtype):
+    """A graph that keeps an array for each operation is what runs out of memory in training."""
+    a = tensors(rows, dtype)
+    a["x"].requires_grad_()
+    given = {tensor.untyped_storage().data_ptr() for tensor in a.values()}
+    kept = kept_by_autograd(lambda: call(a))
+    more = [size for address, size in kept.items() if address not in given]
+    assert not more, f"{len(more)} more, of {sum(more)} bytes"
+    # Right all the same.
+    with xbce.options(fuse=False):
+        x = a["x"].detach().clone().requires_grad_()
+        call(a | {"x": x}).sum().backward()
+    tolerance = 16 * torch.finfo(x.dtype).eps
+    scale = float(x.grad.abs().max())
+    torch.testing.assert_close(a["x"].grad, x.grad, rtol=tolerance, atol=tolerance * scale)
+
+
+@pytest.mark.parametrize("reduction", ["none", "weighted_mean"])
+def test_no_reduction_keeps_more(reduction):
+    a = tensors(20_000, "float32")
+    a["x"].requires_grad_()
+    given = {tensor.untyped_storage().data_ptr() for tensor in a.values()}
+    for name in ("sigmoid-all", "softmax-all", "sparse-all", "weighted-all"):
+        assert kept_by_autograd(partial(CALLS[name], a, reduction=reduction)).keys() <= given, name
