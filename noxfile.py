@@ -99,10 +99,11 @@ def oldest(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, and what a linter can find."""
+    """Style, docstrings, and what a linter can find."""
     session.install(*nox.project.dependency_groups(PROJECT, "lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
+    session.run("numpydoc", "lint", *sorted(glob.glob("xbce/**/*.py", recursive=True)))
 
 
 @nox.session

@@ -1,4 +1,4 @@
-"""Numbers that are none, or out of bounds, and what is no reduction: the error says what is taken."""
+"""Numbers that are none or out of bounds, and what is no reduction: errors say what is taken."""
 
 import re
 from collections import OrderedDict

@@ -192,6 +192,19 @@ def test_a_training_step_under_autocast(half, device):
     torch.testing.assert_close(*gradients, rtol=0.02, atol=1e-3)
 
 
+def test_the_first_gradients_of_a_scaler_are_finite(device):
+    """It scales by 65536 at first: a loss of 16 bits would be infinite, and the step skipped."""
+    x = torch.randn(4, 3, device=device, requires_grad=True)
+    scaler = torch.amp.GradScaler(device)
+    with torch.autocast(device, dtype=torch.float16):
+        loss = losses.sigmoid_cross_entropy(torch.ones_like(x), x.half())
+    scaler.scale(loss).backward()
+    optimizer = torch.optim.SGD([x], lr=0.1)
+    scaler.unscale_(optimizer)
+    gradient = derivatives.value_and_grad(torch.ones_like(x), x.detach())[1]
+    torch.testing.assert_close(x.grad, gradient, rtol=2e-3, atol=1e-4)
+
+
 # --- compiled ---------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from xbce import _backends
 from xbce._engines import _options
 from xbce._evaluate import Weighting, evaluate
 from xbce._losses import LOSSES
-from xbce._recipe import Step
+from xbce._steps import Step, compose
 from xbce.testing import as_numpy
 
 
@@ -27,7 +27,7 @@ def ran(monkeypatch):
             steps.append((name, tuple(operands)))
             return Step(recipe, name)(xp, operands)
 
-        return recipe.compose(xp, operands, execute)
+        return compose(recipe, xp, operands, execute)
 
     engine = ModuleType("xbce._engines._noting")
     engine.run = run

@@ -12,13 +12,37 @@ from xbce._typing import Array
 
 
 class GraphKeys:
-    """Names of the collections that TensorFlow keeps in a graph; only the losses' one is used."""
+    """Names of the collections that TensorFlow keeps in a graph; only the losses' one is used.
+
+    See Also
+    --------
+    collect_losses : Opens a collection.
+
+    Examples
+    --------
+    >>> from xbce.losses import GraphKeys
+    >>> GraphKeys.LOSSES
+    'losses'
+    """
 
     LOSSES = "losses"
 
 
 class LossCollection:
-    """The losses gathered by one `collect_losses` block."""
+    """The losses gathered by one `collect_losses` block.
+
+    See Also
+    --------
+    collect_losses : Opens a block and gives its collection.
+
+    Examples
+    --------
+    >>> from xbce.losses import LossCollection
+    >>> collection = LossCollection()
+    >>> collection.add(2.0, "losses", scope="mine")
+    >>> collection.get_losses("mine")
+    [2.0]
+    """
 
     def __init__(self) -> None:
         self._entries: list[tuple[str, str | None, Array]] = []
@@ -79,6 +103,11 @@ def collect_losses() -> Iterator[LossCollection]:
         With the methods `get_losses` and `get_total_loss`, which also work when
         the block has ended.
 
+    See Also
+    --------
+    add_loss : Adds a loss of your own.
+    get_losses, get_total_loss : What the block has gathered so far.
+
     Examples
     --------
     >>> import numpy as np
@@ -116,6 +145,20 @@ def add_loss(loss: Array, loss_collection: str | None = GraphKeys.LOSSES) -> Non
     loss_collection : str or None
         The collection to add to; None adds nothing. Outside a `collect_losses`
         block nothing is kept.
+
+    See Also
+    --------
+    collect_losses : Opens the collection.
+    compute_weighted_loss : Weighs and reduces a loss, and adds the result.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xbce.losses import add_loss, collect_losses
+    >>> with collect_losses() as collection:
+    ...     add_loss(np.asarray(2.0))
+    >>> float(collection.get_total_loss())
+    2.0
     """
     gather(loss, loss_collection)
 
@@ -136,6 +179,20 @@ def get_losses(scope: str | None = None, loss_collection: str = GraphKeys.LOSSES
     -------
     list of array
         In the order in which they were added; empty outside a block.
+
+    See Also
+    --------
+    collect_losses : Opens a block.
+    get_total_loss : Their sum.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xbce.losses import collect_losses, get_losses, sigmoid_cross_entropy
+    >>> with collect_losses():
+    ...     _ = sigmoid_cross_entropy(np.array([1]), np.array([0.0]), scope="head")
+    ...     print(len(get_losses("head")), len(get_losses("tail")))
+    1 0
     """
     return (_current.get() or LossCollection()).get_losses(scope, loss_collection)
 
@@ -159,5 +216,20 @@ def get_total_loss(scope: str | None = None, loss_collection: str = GraphKeys.LO
     ------
     ValueError
         If there are no losses, as always outside a `collect_losses` block.
+
+    See Also
+    --------
+    collect_losses : Opens a block.
+    get_losses : The losses, one by one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xbce.losses import add_loss, collect_losses, get_total_loss
+    >>> with collect_losses():
+    ...     add_loss(np.asarray(2.0))
+    ...     add_loss(np.asarray(3.0))
+    ...     print(get_total_loss())
+    5.0
     """
     return (_current.get() or LossCollection()).get_total_loss(scope, loss_collection)

@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from xbce import _arguments, _backends, _companions, _engines
+from xbce import _arguments, _backends, _companions, _engines, _steps
 from xbce._collection import GraphKeys, gather
 from xbce._companions import Values
 from xbce._losses import Loss
@@ -62,7 +62,7 @@ def evaluate(
             raise
         raise type(error)(f"{error} (in {name!r})") from None
     if compiling():  # which reads no error state, and has no use for an engine
-        results = recipe(xp, operands)
+        results = _steps.run(recipe, xp, operands)
     else:
         with np.errstate(all="ignore"):  # infinite logits are legal, and 0*inf is an answer here
             results = _engines.run(recipe, xp, operands)

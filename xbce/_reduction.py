@@ -21,8 +21,8 @@ from xbce._typing import Array, DType, Namespace, Scalar, Shape, Size
 class Reduction(StrEnum):
     """How weighted losses are reduced; TensorFlow's names and strings.
 
-    With ``l`` the losses, ``W`` the weights broadcast to them and a zero
-    denominator giving 0:
+    With ``l`` the losses, ``n`` their number and ``W`` the weights broadcast to them.
+    Where the denominator is 0 the result is 0.
 
     ========================== ===================================== ========================
     name                       string                                value
@@ -30,10 +30,29 @@ class Reduction(StrEnum):
     `NONE`                     ``"none"``                            ``l*W``
     `SUM`                      ``"weighted_sum"``                    ``Σ l*W``
     `MEAN`                     ``"weighted_mean"``                   ``Σ l*W / ΣW``
-    `SUM_OVER_BATCH_SIZE`      ``"weighted_sum_over_batch_size"``    ``Σ l*W / len(l)``
+    `SUM_OVER_BATCH_SIZE`      ``"weighted_sum_over_batch_size"``    ``Σ l*W / n``
     `SUM_BY_NONZERO_WEIGHTS`   ``"weighted_sum_by_nonzero_weights"`` ``Σ l*W / count(W != 0)``
     `SUM_OVER_NONZERO_WEIGHTS` (an alias of the last)
     ========================== ===================================== ========================
+
+    Functions accept a member or its string. All else, an array too, is a ValueError that
+    begins with "Invalid Reduction Key".
+
+    See Also
+    --------
+    xbce.losses.sigmoid_cross_entropy : Reduces its losses in one of these ways.
+    xbce.losses.compute_weighted_loss : Reduces losses of your own.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xbce.losses import Reduction, compute_weighted_loss
+    >>> losses, weights = np.array([1.0, 2.0]), np.array([4.0, 0.0])
+    >>> for reduction in (Reduction.SUM, Reduction.MEAN, "weighted_sum_over_batch_size"):
+    ...     print(compute_weighted_loss(losses, weights, reduction=reduction))
+    4.0
+    1.0
+    2.0
     """
 
     NONE = "none"

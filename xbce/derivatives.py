@@ -24,22 +24,37 @@ def gradient(
     Parameters
     ----------
     labels, logits : array
-        As for `xbce.nn.sigmoid_cross_entropy_with_logits`, with the same errors.
+        As for `xbce.nn.sigmoid_cross_entropy_with_logits`. But labels of another floating
+        dtype are cast, where `xbce.nn` refuses them.
     pos_weight : float or array, optional
         As for `xbce.nn.weighted_cross_entropy_with_logits`.
     alpha, gamma : float, optional
-        As for `xbce.nn.sigmoid_focal_loss`; the defaults are the plain loss.
+        As for `xbce.nn.sigmoid_focal_loss`: numbers, with ``static_argnames`` inside
+        `jax.jit`. The defaults are the plain loss.
 
     Returns
     -------
     array
-        Of the shape, dtype, namespace and device of `logits`.
+        Of the shape, dtype, namespace and device of `logits`. Under ``torch.autocast`` it
+        is float32 where logits are of 16 bits.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for the functions of `xbce.nn` named above.
+
+    See Also
+    --------
+    gradient_hessian : The second derivative too.
+    value_and_grad : The gradient of the weighted and reduced loss.
+    xbce.nn.sigmoid_cross_entropy_with_logits : The losses.
 
     Notes
     -----
     For the plain loss, :math:`\sigma(x) - z = (s - z) \pm e/(1 + e)` with
     :math:`e = \exp(-|x|)`, :math:`s = 1` and the minus sign where :math:`x \ge 0`: with a hard
-    label nothing cancels, at any logit. The others stand in ``xbce/_formula.py``.
+    label nothing cancels, at any logit. The other formulas are explained in ``xbce/_formula.py``
+    and ``xbce/_focal.py``.
 
     Examples
     --------
@@ -65,16 +80,30 @@ def gradient_hessian(
 
     Parameters
     ----------
-    labels, logits, pos_weight, alpha, gamma
+    labels, logits : array
+        As for `gradient`.
+    pos_weight : float or array, optional
+        As for `gradient`.
+    alpha, gamma : float, optional
         As for `gradient`.
 
     Returns
     -------
     gradient : array
-        Of the shape, dtype, namespace and device of `logits`.
+        As from `gradient`.
     hessian : array
         Of the same kind. The losses are independent, so this is the diagonal of the
         Hessian matrix.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `gradient`.
+
+    See Also
+    --------
+    gradient : The first derivative only.
+    value_and_grad : The loss and its gradient, weighted and reduced.
 
     Notes
     -----
@@ -107,23 +136,41 @@ def value_and_grad(
 ) -> tuple[Array, Array]:
     r"""Return `xbce.losses.sigmoid_cross_entropy` and its gradient by the logits.
 
-    Takes the arguments of that function, with the same errors, and computes both
-    from one exponential per element.
+    Takes the arguments of that function, and computes both from one exponential per element.
 
     Parameters
     ----------
-    multi_class_labels, logits, weights, label_smoothing, scope, loss_collection, reduction
-        As for `xbce.losses.sigmoid_cross_entropy`.
-    pos_weight, where
-        As for `xbce.losses.sigmoid_cross_entropy`.
+    multi_class_labels, logits : array
+        As for `xbce.losses.sigmoid_cross_entropy`, as are all arguments.
+    weights, label_smoothing : float or array
+        As for that function.
+    scope, loss_collection : str or None
+        As for that function.
+    reduction : Reduction or str
+        As for that function.
+    pos_weight : float or array, optional
+        As for that function.
+    where : bool or array of bool, optional
+        As for that function.
 
     Returns
     -------
     loss : array
         As from `xbce.losses.sigmoid_cross_entropy`.
     gradient : array
-        The derivative of `loss` by each logit, of the shape and dtype of `logits`;
-        that of its sum with ``Reduction.NONE``.
+        The derivative of `loss` by each logit, of the shape of `logits` and the dtype of
+        `loss`; that of its sum with ``Reduction.NONE``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `xbce.losses.sigmoid_cross_entropy`.
+
+    See Also
+    --------
+    xbce.losses.sigmoid_cross_entropy : The loss only.
+    softmax_value_and_grad : The same of softmax cross entropy.
+    gradient : The derivative of each loss, neither weighted nor reduced.
 
     Notes
     -----
@@ -167,19 +214,36 @@ def softmax_value_and_grad(
 ) -> tuple[Array, Array]:
     r"""Return `xbce.losses.softmax_cross_entropy` and its gradient by the logits.
 
-    Takes the arguments of that function, with the same errors.
-
     Parameters
     ----------
-    onehot_labels, logits, weights, label_smoothing, scope, loss_collection, reduction, where
-        As for `xbce.losses.softmax_cross_entropy`.
+    onehot_labels, logits : array
+        As for `xbce.losses.softmax_cross_entropy`, as are all arguments.
+    weights, label_smoothing : float or array
+        As for that function.
+    scope, loss_collection : str or None
+        As for that function.
+    reduction : Reduction or str
+        As for that function.
+    where : bool or array of bool, optional
+        As for that function.
 
     Returns
     -------
     loss : array
         As from `xbce.losses.softmax_cross_entropy`.
     gradient : array
-        The derivative of `loss` by each logit, of the shape and dtype of `logits`.
+        The derivative of `loss` by each logit, of the shape of `logits` and the dtype of
+        `loss`; that of its sum with ``Reduction.NONE``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `xbce.losses.softmax_cross_entropy`.
+
+    See Also
+    --------
+    xbce.losses.softmax_cross_entropy : The loss only.
+    value_and_grad : The same of sigmoid cross entropy.
 
     Notes
     -----

@@ -47,8 +47,8 @@ def sigmoid_cross_entropy(
     Parameters
     ----------
     multi_class_labels : array
-        Labels in [0, 1], of the shape of `logits` and of any real dtype; cast to
-        that of `logits`.
+        Labels in [0, 1], of the shape of `logits` (nothing is broadcast) and of any real
+        dtype; cast to that of `logits`.
     logits : array
         Real numbers of any shape, usually ``[batch, classes]``, of dtype float16,
         bfloat16, float32 or float64.
@@ -57,19 +57,19 @@ def sigmoid_cross_entropy(
         whose every dimension is 1 or that of `logits`. For a weight a row, pass
         ``weights[:, None]``. A weight of 0 does not hide NaN.
     label_smoothing : float or array of rank 0
-        Where it is greater than 0, labels are moved towards 1/2:
-        ``labels*(1 - label_smoothing) + 0.5*label_smoothing``.
+        Moves labels towards 1/2: ``labels*(1 - label_smoothing) + 0.5*label_smoothing``.
+        It must be finite; 0 or less does nothing.
     scope : str, optional
-        Stands in error messages, and in the loss collection.
+        Stands in error messages, and in the loss collection; there it is
+        "sigmoid_cross_entropy_loss" by default.
     loss_collection : str or None
         The collection to which the result is added inside a block of
         `collect_losses`; None adds nothing.
     reduction : Reduction or str
-        How the weighted losses become one number; see `Reduction`.
+        How the weighted losses become one number: one of `Reduction`, or its string.
     pos_weight : float or array, optional
-        The coefficient of the positive part, as for
-        `xbce.nn.weighted_cross_entropy_with_logits`.
-    where : array of bool, optional
+        The coefficient of the positive part, as for `xbce.nn.weighted_cross_entropy_with_logits`.
+    where : bool or array of bool, optional
         A mask, with a shape that weights may have. What it leaves out is as if it were
         not there, in the result, in the denominator and in every gradient, whatever its
         logits, labels and weights hold, NaN too; with ``Reduction.NONE`` it is 0.
@@ -77,17 +77,24 @@ def sigmoid_cross_entropy(
     Returns
     -------
     array
-        Of rank 0, or of the shape of `logits` with ``Reduction.NONE``; of the
-        dtype, namespace and device of `logits`. float32 is summed in float64 where
-        the device has it.
+        A new array of rank 0, or of the shape of `logits` with ``Reduction.NONE``; of the
+        dtype, namespace and device of `logits`, but float32 under ``torch.autocast`` where
+        logits are of 16 bits. Sums of float32 are added up in float64 where the device has it.
 
     Raises
     ------
     ValueError
-        If `multi_class_labels`, `logits` or `weights` is None or of a wrong shape,
-        or `reduction` is unknown.
+        If `multi_class_labels`, `logits` or `weights` is None, a shape or device does not
+        fit, `label_smoothing` is not finite, or `reduction` is unknown.
     TypeError
         If an argument is no array or of another library, or of a wrong dtype.
+
+    See Also
+    --------
+    xbce.nn.sigmoid_cross_entropy_with_logits : The losses, element by element.
+    xbce.derivatives.value_and_grad : This loss and its gradient.
+    softmax_cross_entropy : Is for classes that exclude each other.
+    Reduction : The ways to reduce.
 
     Notes
     -----
@@ -130,32 +137,43 @@ def softmax_cross_entropy(
     Parameters
     ----------
     onehot_labels : array
-        Probabilities of the classes on the last axis, of the shape of `logits` and of
-        any real dtype; cast to that of `logits`.
+        Probabilities of the classes on the last axis, of the shape of `logits` (TensorFlow
+        broadcasts them; here nothing is) and of any real dtype; cast to that of `logits`.
     logits : array
         Real numbers, ``[batch, classes]`` or of any rank from 1, of dtype float16,
-        bfloat16, float32 or float64.
+        bfloat16, float32 or float64. A class of label 0 may be masked out with ``-inf``;
+        a row of ``-inf`` only gives NaN.
     weights : float or array
         Coefficients of the losses, whose shape is that of `logits` without the last
         axis: a scalar, or an array of their rank whose every dimension is 1 or theirs.
     label_smoothing : float or array of rank 0
-        Where it is greater than 0, labels are moved towards equal probabilities:
-        ``labels*(1 - label_smoothing) + label_smoothing/classes``.
-    scope, loss_collection, reduction
+        Moves labels towards equal probabilities:
+        ``labels*(1 - label_smoothing) + label_smoothing/classes``. It must be finite; 0 or
+        less does nothing.
+    scope, loss_collection : str or None
         As for `sigmoid_cross_entropy`.
-    where : array of bool, optional
+    reduction : Reduction or str
+        As for `sigmoid_cross_entropy`.
+    where : bool or array of bool, optional
         A mask, with a shape that weights may have; as for `sigmoid_cross_entropy`.
 
     Returns
     -------
     array
-        Of rank 0, or of the shape of the losses with ``Reduction.NONE``; of the dtype,
-        namespace and device of `logits`.
+        Of rank 0, or of the shape of the losses with ``Reduction.NONE``; otherwise as from
+        `sigmoid_cross_entropy`.
 
     Raises
     ------
     ValueError, TypeError
         As for `sigmoid_cross_entropy`.
+
+    See Also
+    --------
+    xbce.nn.softmax_cross_entropy_with_logits : The losses, row by row.
+    xbce.derivatives.softmax_value_and_grad : This loss and its gradient.
+    sparse_softmax_cross_entropy : Takes class numbers as labels.
+    Reduction : The ways to reduce.
 
     Notes
     -----
@@ -193,23 +211,32 @@ def sparse_softmax_cross_entropy(
         Class numbers of any integer dtype, of the shape of `logits` without its last
         axis, or with 1 in its place. One that is no class gives NaN.
     logits : array
-        Real numbers, ``[batch, classes]`` or of any rank from 1.
-    weights, where : float or array
-        As for `softmax_cross_entropy`; of the losses' shape, or with a last dimension of
-        1 more.
-    scope, loss_collection, reduction
+        Real numbers, ``[batch, classes]`` or of any rank from 1; as for `softmax_cross_entropy`.
+    weights : float or array
+        As for `softmax_cross_entropy`. An array may have one more dimension, a last one of 1.
+    scope, loss_collection : str or None
         As for `sigmoid_cross_entropy`.
+    reduction : Reduction or str
+        As for `sigmoid_cross_entropy`.
+    where : bool or array of bool, optional
+        As for `sigmoid_cross_entropy`, with a shape that weights may have.
 
     Returns
     -------
     array
-        Of rank 0, or of the shape of the losses with ``Reduction.NONE``; of the dtype,
-        namespace and device of `logits`.
+        Of rank 0, or of the shape of the losses with ``Reduction.NONE``; otherwise as from
+        `sigmoid_cross_entropy`.
 
     Raises
     ------
     ValueError, TypeError
         As for `sigmoid_cross_entropy`.
+
+    See Also
+    --------
+    xbce.nn.sparse_softmax_cross_entropy_with_logits : The losses, row by row.
+    softmax_cross_entropy : Takes probabilities of the classes as labels.
+    Reduction : The ways to reduce.
 
     Notes
     -----
@@ -242,34 +269,36 @@ def compute_weighted_loss(
     Parameters
     ----------
     losses : array
-        Element-wise losses of any shape, of dtype float16, bfloat16, float32 or
-        float64.
+        Element-wise losses of any shape, of dtype float16, bfloat16, float32 or float64.
     weights : float or array
         Coefficients: a scalar, or an array of the rank of `losses` whose every
         dimension is 1 or that of `losses`.
     scope : str, optional
-        Stands in error messages, and in the loss collection.
+        Stands in error messages, and in the loss collection; there it is "weighted_loss"
+        by default.
     loss_collection : str or None
-        The collection to which the result is added inside a block of
-        `collect_losses`; None adds nothing.
+        As for `sigmoid_cross_entropy`.
     reduction : Reduction or str
-        How the weighted losses become one number; see `Reduction`.
-    where : array of bool, optional
+        As for `sigmoid_cross_entropy`.
+    where : bool or array of bool, optional
         A mask, with a shape that weights may have; as for `sigmoid_cross_entropy`.
 
     Returns
     -------
     array
-        Of rank 0, or of the shape of `losses` with ``Reduction.NONE``; of the
-        dtype, namespace and device of `losses`.
+        Of rank 0, or of the shape of `losses` with ``Reduction.NONE``; never `losses`
+        itself. Otherwise as from `sigmoid_cross_entropy`.
 
     Raises
     ------
-    ValueError
-        If `losses` or `weights` is None or of a wrong shape, or `reduction` is
-        unknown.
-    TypeError
-        If an argument is no array or of another library, or of a wrong dtype.
+    ValueError, TypeError
+        As for `sigmoid_cross_entropy`.
+
+    See Also
+    --------
+    sigmoid_cross_entropy, softmax_cross_entropy : Compute the losses too.
+    add_loss : Adds a loss to the collection as it is.
+    Reduction : The ways to reduce.
 
     Notes
     -----

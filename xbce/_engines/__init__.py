@@ -12,8 +12,8 @@ To add an engine, write a file with a function ``run(recipe, xp, operands)`` and
 the row of its library in `xbce._backends`. A library without one runs recipes plainly. Duties of
 an engine:
 
-- Return what ``recipe(xp, operands)`` would, to the last digit element by element. The easiest way
-  is `Recipe.compose` with an ``execute`` that runs one step.
+- Return what `_steps.run` would, element by element to the last digit. The easiest way is
+  `_steps.compose` with an ``execute`` that runs one step.
 - Take operands by name, never by place; numbers among them as numbers, without a program for each.
 - Broadcast: operands may be of rank 0, or have a size of 1 where others have more.
 - Keep nothing for a call but by recipe, and stay safe when many threads call.
@@ -22,18 +22,20 @@ an engine:
 - Where its arrays may be chunks of Dask's, have a function ``execute(step, xp, operands)`` too.
 """
 
+from xbce import _steps
 from xbce._engines import _numpy  # noqa: F401 its threads can not be set up as Python ends
 from xbce._engines._options import engine_of, options
-from xbce._recipe import Recipe, Results
+from xbce._recipe import Recipe
+from xbce._steps import Results
 from xbce._typing import Namespace, Operands
 
 __all__ = ["options", "run"]
 
 
 def run(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
-    """``recipe(xp, operands)`` by the engine of its library."""
+    """The results of a recipe by the engine of its library."""
     engine = engine_of(xp)
     if engine is None:
-        return recipe(xp, operands)
+        return _steps.run(recipe, xp, operands)
     results: Results = engine.run(recipe, xp, operands)
     return results

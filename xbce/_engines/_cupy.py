@@ -11,13 +11,14 @@ from typing import Any
 import cupy
 
 from xbce._numbers import is_number, is_one
-from xbce._recipe import Recipe, Results, Step, dtype_of
+from xbce._recipe import Recipe, dtype_of
+from xbce._steps import Results, Step, compose
 from xbce._typing import Namespace, Operands
 
 
 def run(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
-    """``recipe(xp, operands)``, its element-wise work in one kernel."""
-    return recipe.compose(xp, operands, lambda name, found: execute(Step(recipe, name), xp, found))
+    """The results, the element-wise work of all in one kernel."""
+    return compose(recipe, xp, operands, lambda name, found: execute(Step(recipe, name), xp, found))
 
 
 def execute(step: Step, xp: Namespace, operands: Operands) -> Results:

@@ -12,7 +12,8 @@ import numpy as np
 from xbce import _arguments
 from xbce._engines import _options
 from xbce._numbers import is_number
-from xbce._recipe import Recipe, Results, Step, StepName, dtype_of
+from xbce._recipe import Recipe, dtype_of
+from xbce._steps import Results, Step, StepName, compose
 from xbce._typing import Array, Namespace, Operands
 
 _Axes = dict[str, dict[int, bool]]
@@ -20,8 +21,8 @@ _Axes = dict[str, dict[int, bool]]
 
 
 def run(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
-    """``recipe(xp, operands)`` as a graph; nothing is computed."""
-    return recipe.compose(xp, operands, partial(_execute, recipe, xp))
+    """The results as a graph; nothing is computed."""
+    return compose(recipe, xp, operands, partial(_execute, recipe, xp))
 
 
 def _execute(recipe: Recipe, xp: Namespace, name: StepName, operands: Operands) -> Results:

@@ -6,19 +6,21 @@ from typing import Any
 
 import jax
 
-from xbce._recipe import Recipe, Results
+from xbce import _steps
+from xbce._recipe import Recipe
+from xbce._steps import Results
 from xbce._typing import Namespace, Operands
 
 
 def run(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
-    """``recipe(xp, operands)``, compiled as a whole, numbers among its arguments."""
+    """The results of a recipe compiled as a whole, numbers among its arguments."""
     return _compiled(recipe, xp)(operands)
 
 
 @lru_cache(maxsize=1024)
 def _compiled(recipe: Recipe, xp: Namespace) -> Callable[[Operands], Any]:
     def call(operands: Operands) -> Results:
-        return recipe(xp, operands)
+        return _steps.run(recipe, xp, operands)
 
     call.__name__ = call.__qualname__ = recipe.loss.name  # what profilers show
     return jax.jit(call)

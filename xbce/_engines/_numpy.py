@@ -20,8 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xbce import _steps
 from xbce._engines import _options
-from xbce._recipe import Recipe, Results, Step, StepName, dtype_of
+from xbce._recipe import Recipe, dtype_of
+from xbce._steps import Results, Step, StepName, compose
 from xbce._typing import Namespace, Operands
 
 # Chosen from the tables in docs/measurements.md. Between operations threads wait for the
@@ -45,7 +47,7 @@ np.empty(2**22, dtype=np.uint8)
 
 
 def run(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
-    """``recipe(xp, operands)``, in blocks where there is more than one."""
+    """The results, in blocks where there is more than one."""
     for operand in operands.values():  # a loop, and first of all: a call on one element takes 10 µs
         if type(operand) is np.ndarray:
             if operand.size > SMALL:
@@ -53,9 +55,11 @@ def run(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
         elif isinstance(operand, np.ndarray):
             break
     else:
-        return recipe(_small, operands)
+        return _steps.run(recipe, _small, operands)
     if any(_foreign(o) for o in operands.values() if type(o) is not np.memmap):
-        return recipe(_small, operands)  # the arrays say what comes of them, at any size
+        return _steps.run(
+            recipe, _small, operands
+        )  # the arrays say what comes of them, at any size
     plain = {name: _plain(operand) for name, operand in operands.items()}
     if _options.current().fuse is True and not recipe.loss.over_classes:
         from xbce._engines import _torch_compile
@@ -75,12 +79,12 @@ def _plain(operand: Any) -> Any:
 
 
 def run_blocks(recipe: Recipe, operands: Operands, threads: int) -> Results:
-    """``recipe(numpy, operands)`` of plain arrays, on so many threads at the most."""
+    """The results of plain arrays, on so many threads at the most."""
 
     def execute_step(name: StepName, operands: Operands) -> Results:
         return execute(Step(recipe, name), np, operands, threads)
 
-    return recipe.compose(np, operands, execute_step)
+    return compose(recipe, np, operands, execute_step)
 
 
 def execute(step: Step, xp: Namespace, operands: Operands, threads: int | None = None) -> Results:

@@ -15,17 +15,19 @@ import torch
 from torch.autograd.forward_ad import unpack_dual
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
+from xbce import _steps
 from xbce._engines import _numpy, _options, _torch_compile
-from xbce._recipe import Recipe, Results, Step, StepName, cast
+from xbce._recipe import Recipe, cast
+from xbce._steps import Results, Step, StepName, compose
 from xbce._typing import Namespace, Operands
 
 
 def run(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
-    """``recipe(xp, operands)`` in blocks, compiled or plainly, differentiable in every way."""
+    """The results in blocks, compiled or plainly, differentiable in every way."""
     tensors = [operand for operand in operands.values() if isinstance(operand, torch.Tensor)]
     if _traced(tensors):
-        return recipe(xp, operands)
-    return recipe.compose(xp, operands, partial(_execute, recipe, xp))
+        return _steps.run(recipe, xp, operands)
+    return compose(recipe, xp, operands, partial(_execute, recipe, xp))
 
 
 def _traced(tensors: list[torch.Tensor]) -> bool:

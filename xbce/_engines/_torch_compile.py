@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from xbce._numbers import is_number
-from xbce._recipe import Recipe, Results, Step
+from xbce._recipe import Recipe
+from xbce._steps import Results, Step
 from xbce._typing import Array, Namespace, Operands
 
 ROW = 4096
@@ -28,7 +29,7 @@ def can_compile() -> bool:
     return find_spec("torch") is not None and any(map(which, ("c++", "g++", "clang++", "cl")))
 
 
-def execute(step: Step | Recipe, xp: Namespace, operands: Operands) -> Results:
+def execute(step: Step, xp: Namespace, operands: Operands) -> Results:
     """``step(xp, operands)`` of tensors, compiled; nothing of it is recorded for autograd."""
     import torch
 
@@ -43,9 +44,7 @@ def execute(step: Step | Recipe, xp: Namespace, operands: Operands) -> Results:
 
 
 @lru_cache(maxsize=1024)
-def _compiled(
-    step: Step | Recipe, xp: Namespace, kinds: tuple[Any, ...]
-) -> Callable[[Operands], Any]:
+def _compiled(step: Step, xp: Namespace, kinds: tuple[Any, ...]) -> Callable[[Operands], Any]:
     """What torch.compile makes of a step, for operands of these kinds and any size."""
     import torch
 
@@ -104,7 +103,7 @@ def borrows(operands: Operands) -> bool:
 
 
 def run_borrowed(recipe: Recipe, operands: Operands) -> Results:
-    """``recipe(numpy, operands)``, compiled by PyTorch on the arrays' own memory."""
+    """The results of NumPy's arrays, compiled by PyTorch on their own memory."""
     import torch
     from array_api_compat import torch as xp
 
@@ -114,4 +113,5 @@ def run_borrowed(recipe: Recipe, operands: Operands) -> Results:
             name: torch.from_numpy(operand) if isinstance(operand, np.ndarray) else operand
             for name, operand in operands.items()
         }
-    return tuple(result.numpy()[()] for result in execute(recipe, xp, tensors))
+    results = execute(Step(recipe, "all"), xp, tensors)
+    return tuple(result.numpy()[()] for result in results)

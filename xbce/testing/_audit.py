@@ -41,17 +41,17 @@ def audit(
         ``jax.numpy`` or another, wrapped by array-api-compat or not.
     dtypes : sequence of str
         Names of the floating dtypes to audit it in.
-    loss : str, optional
+    loss : str or Loss, optional
         Which loss it is, as for `exact_loss`; by default sigmoid cross entropy, focal
         where there is an `alpha` or `gamma`, or softmax where there are `classes`.
     gradient_fn : callable, optional
         ``gradient_fn(labels, logits)``, the derivative of each loss by its logit.
         Where it is not given, PyTorch and JAX differentiate `loss_fn`, and other
-        libraries are audited without a gradient; so are losses that are not linear in
-        the labels, as the focal one, and losses over classes.
+        libraries are audited without a gradient. Of the focal loss and of losses over
+        classes only the value is audited.
     classes : int, optional
-        The number of classes, 10 by default, of a loss over them: its value only, over
-        logits of several scales, with ties and masked classes.
+        The number of classes of a loss over them, 10 by default. Logits are of several
+        scales, with ties and masked classes.
     samples : int
         Inputs a region: 300 take about a second a dtype.
     name : str, optional
@@ -74,9 +74,9 @@ def audit(
     The regions cross the labels (hard; soft, with many very close to 0 and 1), the
     side of 0 the logit is on (agreeing with the label or not), and its size: tiny
     (below 1e-3), moderate (up to 8), large (to where exp(-|x|) underflows), and huge
-    (to the largest number). The gradient's error is measured in ulp of the
-    gradient with hard labels, and with soft ones, where it is a difference, of the sum
-    of its two terms (1 - z)*sigmoid(x) and z*sigmoid(-x).
+    (to the largest number). With hard labels the gradient's error is measured in ulp of
+    the gradient. With soft labels that is a difference, and the error is measured in ulp
+    of the sum of its two terms, (1 - z)*sigmoid(x) and z*sigmoid(-x).
 
     Examples
     --------

@@ -31,14 +31,16 @@ def exact_loss(
     labels, logits : array
         Arrays of one shape, of any library and of any floating dtype; taken as
         the exact numbers they hold. Labels of a sparse loss are class numbers.
-    loss : str, optional
+    loss : str or Loss, optional
         Which loss: ``"sigmoid_cross_entropy"``, ``"weighted_cross_entropy"``,
         ``"sigmoid_focal"``, ``"softmax_cross_entropy"`` or ``"sparse_softmax_cross_entropy"``.
         By default the sigmoid loss, or where there is an `alpha` or `gamma` the focal one.
+        A record like those in ``xbce/_losses.py`` passes too.
     digits : int
         Decimal digits to compute with.
     **parameters : float or array
-        Those of the loss, `pos_weight`, `alpha` and `gamma`, as `xbce.nn` explains them.
+        Those of the loss, `pos_weight`, `alpha` and `gamma`, as `xbce.nn` explains them, but
+        without its checks. None leaves one out.
 
     Returns
     -------
@@ -84,17 +86,17 @@ def exact_gradient(
     digits: int = 50,
     **parameters: Any,
 ) -> Array:
-    """Return the derivative of `exact_loss` by the logits, exact to `digits` digits of its terms.
+    """Return the derivative of `exact_loss` by each logit, computed with `digits` digits.
 
     Parameters
     ----------
     labels, logits : array
         As for `exact_loss`.
-    loss : str, optional
+    loss : str or Loss, optional
         As for `exact_loss`.
     digits : int
-        Decimal digits to compute with. With a soft label the derivative is a difference, so a few
-        more than are wanted of it are in place.
+        Decimal digits to compute with. With a soft label the derivative is a difference and
+        loses some of them, so ask for a few more than you need.
     **parameters : float or array
         As for `exact_loss`.
 
@@ -126,14 +128,14 @@ def exact_hessian(
     digits: int = 50,
     **parameters: Any,
 ) -> Array:
-    """Return the second derivative of `exact_loss` by the logits, exact to `digits` digits.
+    """Return the second derivative of `exact_loss` by each logit, computed with `digits` digits.
 
     Parameters
     ----------
     labels, logits : array
         As for `exact_loss`.
-    loss : str, optional
-        As for `exact_loss`; one of those that work element by element.
+    loss : str or Loss, optional
+        As for `exact_loss`; a softmax loss is a NotImplementedError.
     digits : int
         Decimal digits to compute with.
     **parameters : float or array
@@ -235,8 +237,8 @@ def ulp_error(actual: Any, exact: Any, scale: Any = None) -> np.ndarray:
     exact : MPArray or array
         The exact numbers, as `exact_loss` gives them, or as float64.
     scale : array, optional
-        The numbers whose last place is the unit, if not that of `exact`: for a
-        difference, what is subtracted.
+        The numbers whose last place is the unit, if it is not that of `exact`: for a
+        difference, the size of what is subtracted.
 
     Returns
     -------
