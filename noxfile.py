@@ -81,6 +81,13 @@ def dask(session: nox.Session) -> None:
 
 
 @nox.session
+def cubed(session: nox.Session) -> None:
+    """Cubed, which has no row in the table, with a Spec of the user's."""
+    session.install("cubed", *TEST, "-e", ".")
+    run_tests(session, "tests/test_tracers_cubed.py")
+
+
+@nox.session
 def cupy(session: nox.Session) -> None:
     """CuPy and PyTorch on a GPU; skips where there is none."""
     if not glob.glob("/dev/nvidia[0-9]*"):

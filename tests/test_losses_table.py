@@ -119,7 +119,7 @@ def test_autograd_keeps_the_operands_only(loss, parameters, rows):
     torch = pytest.importorskip("torch")
     a = tensors(torch, loss, rows)
     arrays = {"labels": a["labels"], "logits": a["logits"]}
-    parameters |= {p.name: a[p.name] for p in loss.parameters if p.array}
+    parameters = parameters | {p.name: a[p.name] for p in loss.parameters if p.array}
     for reduction in ("none", "weighted_sum", "weighted_mean"):
         for weighting in (
             None,

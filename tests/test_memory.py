@@ -36,7 +36,7 @@ def peak_of(call):
 @pytest.mark.parametrize(
     "label_dtype", ["float16", "int8", "bool", "float32", "float64", "uint64", ">f4"]
 )
-@pytest.mark.parametrize("dtype", ["float16", "float32", ">f2", ">f4", ">f8"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", ">f8"])
 def test_a_mean_of_any_dtypes_needs_less_than_8_mib(dtype, label_dtype):
     """Casts happen block by block: float16 logits in float32 would be twice their own size."""
     x = X.astype(dtype)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from calls import DEFAULT, WHOLE, arrays, each_of, results
+from calls import DEFAULT, arrays, each_of, results
 
 from xbce.losses import Reduction
 
@@ -10,7 +10,15 @@ pytestmark = pytest.mark.backend("dask")  # other lazy arrays, tested in the sam
 cubed = pytest.importorskip("cubed")
 
 
-@each_of(*WHOLE, "sigmoid", "sigmoid-where-number", "softmax-smoothing", "sparse")
+@each_of(
+    "sigmoid-where-number",
+    "sigmoid-all",
+    "focal",
+    "softmax-smoothing",
+    "softmax-all",
+    "sparse-all",
+    "value_and_grad-all",
+)
 def test_cubed_arrays_keep_the_spec_of_their_user(tmp_path, call):
     spec = cubed.Spec(work_dir=str(tmp_path), allowed_mem="500MB")
 

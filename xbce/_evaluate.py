@@ -107,21 +107,20 @@ def _prepared(
             _arguments.check_shapes(arrays, loss.class_numbers)
         if backend.device is not None:
             _arguments.check_devices(backend, arrays)
-    shape = tuple(logits.shape)
     if loss.over_classes:
-        axis, shape = _arguments.class_axis(argument, logits, axis), shape[:-1]
+        axis = _arguments.class_axis(argument, logits, axis)
         if axis != -1 and not loss.class_numbers:
             operands = {key: xp.moveaxis(moved, axis, -1) for key, moved in operands.items()}
     constants: tuple[tuple[str, float], ...] = ()
     reduction, sums_in = Reduction.NONE, None
     if weighting is not None or parameters:
+        shape = tuple(operands["logits"].shape)
+        shape = shape[:-1] if loss.over_classes else shape
         values = Values(argument, operands["logits"], xp, shape, columns)
         constants = _add_parameters(operands, values, loss, parameters)
         if weighting is not None:
-            reduction, sums_in = (
-                _add_weighting(operands, values, weighting),
-                backend.sums_in(xp, logits),
-            )
+            reduction = _add_weighting(operands, values, weighting)
+            sums_in = backend.sums_in(xp, logits)
     dtypes = tuple(
         [o.dtype if k in _ARRAYS or not is_number(o) else None for k, o in operands.items()]
     )
@@ -227,6 +226,9 @@ def _recipe(
         smoothed="label_smoothing" in kinds,
         masked="mask" in kinds,
         weights=weights,
+        weighs_each="mask" in kinds
+        or weights == "array"
+        or (weights == "number" and reduction is Reduction.NONE),
         casts=tuple(casts),
         dtype=computed,
         sums_in=computed if sums_in is None else _arguments.name_of(sums_in),

@@ -43,6 +43,8 @@ class Recipe:
         Whether there is a ``label_smoothing``, and a ``mask``.
     weights : {None, "number", "array"}
         What the weights are; a number may be an array of rank 0 where a compiler made one of it.
+    weighs_each : bool
+        Whether losses are weighted one by one; else a number, if any, scales their sum.
     casts : tuple of (str, tuple of str)
         Which operands pass through which dtypes before anything is computed.
     dtype, sums_in, result : str
@@ -59,15 +61,11 @@ class Recipe:
     smoothed: bool
     masked: bool
     weights: Literal["number", "array"] | None
+    weighs_each: bool
     casts: tuple[tuple[str, tuple[str, ...]], ...]
     dtype: str
     sums_in: str
     result: str
-
-    @property
-    def weighs_each(self) -> bool:
-        """Whether losses are weighted one by one; else a number, if any, scales their sum."""
-        return self.masked or self.weights == "array" or self.reduction is Reduction.NONE
 
     def shape(self, operands: Operands) -> Shape:
         """The shape of the losses."""

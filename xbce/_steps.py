@@ -110,6 +110,8 @@ def _weighted(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
     """What the formula gives of the operands, with all that is done to these, and weighted."""
     found, loss = recipe.cast(xp, operands) if recipe.casts else operands, recipe.loss
     arrays = [found[name] for name in recipe.arrays]
+    if recipe.casts:  # what is masked or smoothed below is no longer needed as it was cast
+        found = {name: o for name, o in found.items() if name not in recipe.arrays}
     parameters: dict[str, Any] = dict(recipe.constants) if recipe.constants else {}
     for name in recipe.parameters:
         parameters[name] = found[name]

@@ -10,9 +10,9 @@ import time
 from statistics import median
 
 import numpy as np
-from xbce._engines import _numpy
 
 from xbce import nn, options, sigmoid_cross_entropy
+from xbce._engines import _numpy
 
 ROUNDS = 9
 SIZE = 2**23

@@ -56,10 +56,9 @@ def run(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
             break
     else:
         return _steps.run(recipe, _small, operands)
+    # Other subclasses than memory maps say themselves what comes of them, at any size.
     if any(_foreign(o) for o in operands.values() if type(o) is not np.memmap):
-        return _steps.run(
-            recipe, _small, operands
-        )  # the arrays say what comes of them, at any size
+        return _steps.run(recipe, _small, operands)
     plain = {name: _plain(operand) for name, operand in operands.items()}
     if _options.current().fuse is True and not recipe.loss.over_classes:
         from xbce._engines import _torch_compile
