@@ -171,11 +171,11 @@ def _softmax(
     zero = xp.zeros_like(m)
     d = xp.where(top, zero, x - m)
     moved = d - x  # -m as d knows it: the two-sum of x and -m
-    short = (d - moved - x) + (moved + m)  # -r
+    error = (x - (d - moved)) + (-m - moved)
     del moved
-    short = xp.where(xp.isnan(short), zero, short)  # as it is where d is infinite
-    powers = xp.exp(d) * (1 - short)
-    del short
+    error = xp.where(xp.isnan(error), zero, error)  # as it is where d is infinite
+    powers = xp.exp(d) * (1 + error)
+    del error
     return best, top, d, powers, xp.sum(xp.where(top, zero, powers), axis=-1)
 
 

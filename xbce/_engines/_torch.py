@@ -1,13 +1,14 @@
 """PyTorch: a rule for autograd, and NumPy's blocks on the CPU.
 
 Autograd would keep an array for each operation of a formula. The rule keeps the operands only, and
-runs the derivative as a formula of its own. It saves time and memory and no more: the plain formula
-is right under every transform, and runs wherever a tensor is not one of plain numbers, as
-inside `torch.func`, in forward mode, and in tracers.
+runs the derivative as a formula of its own; of small tensors it computes and keeps it with the
+losses, which is quicker. It saves time and memory and no more: the plain formula is right under
+every transform, and runs wherever a tensor is not one of plain numbers, as inside `torch.func`,
+in forward mode, and in tracers.
 """
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from xbce import _steps
 from xbce._engines import _numpy, _options, _torch_compile
 from xbce._recipe import Recipe, cast
 from xbce._steps import Results, Step, StepName, compose
-from xbce._typing import Namespace, Operands
+from xbce._typing import Namespace, Operands, Output
 
 
 def run(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
@@ -106,12 +107,20 @@ class _Rule(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def forward(ctx: Any, step: Step, xp: Namespace, names: tuple[str, ...], *values: Any) -> Any:
-        ctx.step, ctx.xp, ctx.names = step, xp, names
+        ctx.step, ctx.xp, ctx.names, ctx.slopes = step, xp, names, None
         ctx.options = _options.current()  # the backward pass may run in another thread
         ctx.numbers = [None if isinstance(v, torch.Tensor) else v for v in values]
         ctx.save_for_backward(*(v if isinstance(v, torch.Tensor) else None for v in values))
         ctx.set_materialize_grads(False)
-        return _evaluate(step, xp, dict(zip(names, values, strict=True)))[0]
+        operands, recipe = dict(zip(names, values, strict=True)), step.recipe
+        at_once = operands["logits"].numel() <= _numpy.SMALL and operands["logits"].requires_grad
+        # Not where 16 bits would round the derivative before it is scaled, nor under a mask, where
+        # what comes from outside may be infinite.
+        if at_once and recipe.result == recipe.dtype and not recipe.masked:
+            both = Step(_derived(recipe, "value_and_gradient"), step.name)
+            value, ctx.slopes = _evaluate(both, xp, operands)
+            return value
+        return _evaluate(step, xp, operands)[0]
 
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor | None) -> Any:
@@ -125,11 +134,21 @@ class _Rule(torch.autograd.Function):  # type: ignore[misc]
         with _options.options(*ctx.options), np.errstate(all="ignore"):
             if "logits" in wanted and not torch.is_grad_enabled():
                 wanted.remove("logits")
-                found["logits"] = _gradient(ctx.step, ctx.xp, operands, upstream)
+                if ctx.slopes is None:
+                    found["logits"] = _gradient(ctx.step, ctx.xp, operands, upstream)
+                else:
+                    classes = 0 < upstream.ndim < ctx.slopes.ndim
+                    found["logits"] = ctx.slopes * (upstream[..., None] if classes else upstream)
             # By others there is no closed form; nor is one differentiated again.
             if wanted:
                 found |= _pulled_back(ctx.step, ctx.xp, operands, wanted, upstream)
         return (None, None, None, *found.values())
+
+
+@cache
+def _derived(recipe: Recipe, output: Output, **changes: Any) -> Recipe:
+    """A recipe of the same loss for another of its formulas."""
+    return replace(recipe, output=output, formula=recipe.loss.formula(output), **changes)
 
 
 def _gradient(
@@ -137,10 +156,9 @@ def _gradient(
 ) -> torch.Tensor:
     """The derivative by the logits, times what comes from outside."""
     recipe = step.recipe
-    derivative = replace(
+    derivative = _derived(
         recipe,
-        output="gradient",
-        formula=recipe.loss.formula("gradient"),
+        "gradient",
         casts=(*recipe.casts, ("share", (recipe.dtype,))),
         result=str(operands["logits"].dtype).removeprefix("torch."),
     )
