@@ -76,15 +76,8 @@ def jax(session: nox.Session) -> None:
 
 @nox.session
 def dask(session: nox.Session) -> None:
-    """Dask, where nothing may compute inside a call."""
-    check_backend(session, "dask", "dask[array]")
-
-
-@nox.session
-def cubed(session: nox.Session) -> None:
-    """Cubed, which has no row in the table, with a Spec of the user's."""
-    session.install("cubed", *TEST, "-e", ".")
-    run_tests(session, "tests/test_tracers_cubed.py")
+    """Dask, where nothing may compute inside a call, and Cubed, which has no row in the table."""
+    check_backend(session, "dask", "dask[array]", "cubed")
 
 
 @nox.session

@@ -108,6 +108,18 @@ def test_blocks_cover_every_shape():
 
 
 @pytest.mark.usefixtures("small_blocks")
+def test_blocks_of_parameters_of_fewer_axes():
+    x = RNG.normal(size=(5, 6, 90))
+    for shape in [(90,), (1,), (6, 90), (6, 1), (1, 90), (5, 1, 90), (5, 6, 1)]:
+        q = RNG.random(shape) + 0.5
+        results = []
+        for fuse in (False, "auto"):
+            with xbce.options(fuse=fuse):
+                results.append(gradient_hessian(labels=x > 0, logits=x, pos_weight=q))
+        np.testing.assert_array_equal(results[0], results[1], err_msg=str(shape))
+
+
+@pytest.mark.usefixtures("small_blocks")
 def test_blocks_of_operands_that_stretch_each_other():
     x, w, mask = RNG.normal(size=(40, 30)), RNG.random((40, 1)), RNG.random((1, 30)) < 0.5
     z = (x > 0).astype(float)
@@ -151,12 +163,14 @@ def test_sums_are_those_of_the_losses(dtype):
 
 @pytest.mark.usefixtures("small_blocks")
 def test_sums_of_float32_are_added_in_float64():
-    x = np.zeros(4096, dtype=np.float32)
-    x[0], x[1:] = 2.0**24, 0.5  # each of which a float32 of that size does not notice
+    x = np.full(4096, 0.5, dtype=np.float32)
+    x[0], x[-1] = 2.0**24, -(2.0**24)  # beside which a float32 does not notice the others
     for threads in (1, 2):
         with xbce.options(threads=threads):
-            assert losses.compute_weighted_loss(x, reduction="weighted_sum") == 2**24 + 2048
-            assert losses.compute_weighted_loss(np.ones_like(x), x, reduction="weighted_mean") == 1
+            assert losses.compute_weighted_loss(x, reduction="weighted_sum") == 2047
+            ones = np.ones_like(x)
+            assert losses.compute_weighted_loss(ones, x, reduction="weighted_mean") == 1
+            assert losses.compute_weighted_loss(x, ones, reduction="weighted_sum") == 2047
 
 
 def test_many_threads_call_at_once():
@@ -200,6 +214,28 @@ def test_an_error_in_a_block_comes_out():
     with xbce.options(threads=3), pytest.raises(ZeroDivisionError, match="in a block"):
         evaluate(loss, {"losses": np.arange(1000.0)})
     np.testing.assert_array_equal(evaluate(loss, {"losses": np.arange(400.0)}), np.arange(400.0))
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_threads_share_the_blocks_and_take_each_once(monkeypatch):
+    monkeypatch.setattr(_numpy, "SHARED", 2**16)
+    seen = []
+
+    def value(xp, x):
+        seen.extend(x[::16].tolist())
+        return x * 2
+
+    loss = Loss("seeing", value, gradient=lambda xp, x: 0 * x + 2)
+    x, interval = np.arange(16_000.0), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads get into each other's way as often as they can
+    try:
+        for _ in range(5):
+            seen.clear()
+            with xbce.options(threads=16):
+                np.testing.assert_array_equal(evaluate(loss, {"losses": x}), 2 * x)
+            assert len(seen) == len(set(seen))
+    finally:
+        sys.setswitchinterval(interval)
 
 
 @pytest.mark.usefixtures("small_blocks")

@@ -8,7 +8,9 @@ from table import EACH_LOSS, operands
 
 import xbce
 from xbce import losses, nn
+from xbce._engines._options import current
 from xbce._evaluate import Weighting, evaluate
+from xbce._losses import Loss
 from xbce.losses import Reduction
 
 torch = pytest.importorskip("torch")
@@ -127,6 +129,36 @@ def test_the_rule_keeps_the_ways_of_torch():
         leaf.add_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         terms.sum().backward()
+
+
+def test_the_rule_keeps_forward_mode():
+    from torch.autograd import forward_ad
+
+    x, z = torch.randn(40_000, dtype=torch.float64), torch.ones(40_000, dtype=torch.float64)
+    tangent = torch.rand(40_000, dtype=torch.float64)
+    for leaf in (x, x.clone().requires_grad_()):
+        with forward_ad.dual_level():
+            dual = forward_ad.make_dual(leaf, tangent)
+            terms = nn.sigmoid_cross_entropy_with_logits(labels=z, logits=dual)
+            found = forward_ad.unpack_dual(terms).tangent
+        close(found, tangent * (torch.sigmoid(x) - 1))
+
+
+@pytest.mark.parametrize("size", [10, 60_000])
+def test_the_backward_pass_keeps_the_options_of_the_call(size):
+    heard = []
+
+    def gradient(xp, x):
+        heard.append((current().fuse, current().threads))
+        return xp.ones_like(x)
+
+    loss = Loss("hearing", lambda xp, x: x * 1, gradient)
+    x = torch.zeros(size, requires_grad=True)
+    with xbce.options(threads=1, fuse="auto"):
+        total = evaluate(loss, {"losses": x}).sum()
+    with xbce.options(threads=7):
+        total.backward()
+    assert set(heard) == {("auto", 1)}
 
 
 def test_what_is_masked_has_gradient_zero_whatever_comes_from_outside():

@@ -200,6 +200,8 @@ def _cut(operand: Any, part: _Slices, loop: tuple[int, ...]) -> Any:
     """The operand's share of a part: all of an axis along which it is stretched."""
     if not isinstance(operand, np.ndarray) or operand.ndim == 0:
         return operand
+    if operand.shape[: len(loop)] == loop:  # most are, and each block asks
+        return operand[part]
     first = max(len(loop) - operand.ndim, 0)
     own = zip(part[first:], operand.shape, loop[first:], strict=False)
     return operand[tuple(cut if size == whole else slice(None) for cut, size, whole in own)]
