@@ -3,12 +3,15 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from array_api_extra.testing import lazy_xp_function
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.array_api import make_strategies_namespace
+from table import EACH_LOSS
 
 from xbce import sigmoid_cross_entropy, sigmoid_cross_entropy_with_logits
+from xbce._evaluate import Weighting, evaluate
 from xbce.losses import Reduction
 from xbce.testing import as_numpy
 
@@ -89,3 +92,51 @@ def test_linear_in_the_weights(array, data, factor):
         close(scaled, factor * sigmoid_cross_entropy(z, x, w, reduction=reduction))
     mean = sigmoid_cross_entropy(z, x, w, reduction=Reduction.MEAN)
     close(sigmoid_cross_entropy(z, x, w * factor, reduction=Reduction.MEAN), mean)
+
+
+# --- of every loss in the table -----------------------------------------------
+
+few = settings(max_examples=5)
+
+
+def rows(data: st.DataObject, loss: Any) -> tuple[Any, Any, Any]:
+    """Labels, logits and weights of some rows of three classes, as NumPy has them."""
+    number = data.draw(st.integers(1, 4))
+    whole = st.lists(st.integers(-40, 40), min_size=3 * number, max_size=3 * number)
+    x = np.reshape(data.draw(whole), (number, 3)) / 4.0
+    z = np.abs(np.reshape(data.draw(whole), (number, 3))) / 40.0
+    if loss.class_numbers:
+        z = np.asarray([data.draw(st.integers(0, 2)) for _ in range(number)])
+    w = 0.25 + np.arange(number) % 3
+    return z, x, w if loss.over_classes else w[:, None]
+
+
+def made(xp: Any, array: Any, loss: Any, z: Any, x: Any) -> dict[str, Any]:
+    return {"labels": array(z, xp.int32) if loss.class_numbers else array(z), "logits": array(x)}
+
+
+@few
+@given(data=st.data())
+@pytest.mark.parametrize(("loss", "parameters"), EACH_LOSS)
+def test_rows_are_independent_of_their_place_and_not_negative(xp, array, loss, parameters, data):
+    z, x, _ = rows(data, loss)
+    plain = evaluate(loss, made(xp, array, loss, z, x), **parameters)
+    assert np.all(as_numpy(plain) >= 0)
+    turned = evaluate(loss, made(xp, array, loss, z[::-1].copy(), x[::-1].copy()), **parameters)
+    close(as_numpy(turned)[::-1], plain)
+
+
+@few
+@given(data=st.data())
+@pytest.mark.parametrize(("loss", "parameters"), EACH_LOSS)
+def test_sums_are_linear_in_the_weights_and_split_into_batches(xp, array, loss, parameters, data):
+    z, x, w = rows(data, loss)
+
+    def total(rows: slice, weights: Any) -> Any:
+        weighting = Weighting(array(weights[rows]), reduction=Reduction.SUM)
+        arrays = made(xp, array, loss, z[rows], x[rows])
+        return as_numpy(evaluate(loss, arrays, weighting=weighting, **parameters))
+
+    whole = total(slice(None), w)
+    close(total(slice(None), 2 * w), 2 * whole)
+    close(total(slice(1), w) + total(slice(1, None), w), whole)

@@ -3,7 +3,8 @@
 Every function here is pure and takes the namespace ``xp`` of its arrays first,
 so the same few lines run on every array library, inside every compiler, and in
 arbitrary precision. The sigmoid's use operators, ``astype``, ``exp``, ``log1p``,
-``where`` and ``isinf`` only: what every fuser and tracer understands. `_focal` multiplies them.
+``where`` and ``isinf`` only: what every fuser and tracer understands. The focal loss, the
+cross entropy times a power, is in `_focal`.
 
 Below, x is a logit, z its label, q the weight of the positive class (1 if none is
 given), σ(x) = 1/(1 + exp(-x)) the probability that the logit stands for, and

@@ -12,12 +12,11 @@ written once, against the array API; every library reaches the same loss::
 import argparse
 import shlex
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_cupy_array
+from array_api_compat import array_namespace
 from matplotlib.figure import Figure  # without pyplot Agg draws, and no display is needed
 from matplotlib.patches import Patch
 from sklearn.datasets import load_digits
@@ -25,19 +24,14 @@ from sklearn.model_selection import train_test_split
 from tqdm import tqdm
 
 from xbce import sigmoid_cross_entropy
+from xbce._backends import BACKENDS
 from xbce.derivatives import value_and_grad
+from xbce.testing import as_numpy
 
 Array = Any  # of the library chosen
 Parameters = tuple[Array, Array]  # weights [pixels, classes] and bias [classes]
 
-LIBRARIES = {  # what to import, and what to install for it
-    "numpy": ("numpy", "numpy"),
-    "torch": ("torch", "torch"),
-    "jax": ("jax.numpy", "jax"),
-    "dask": ("dask.array", "dask[array]"),
-    "cupy": ("cupy", "cupy-cuda13x"),
-    "array-api-strict": ("array_api_strict", "array-api-strict"),
-}
+LIBRARIES = {library.name: library for library in BACKENDS}  # xbce's table of them
 LEARNING_RATE = 8.0  # large, since the mean over ten questions has small gradients
 TRUTH, MISTAKE, OTHER = "tab:blue", "tab:red", "lightgray"
 
@@ -141,13 +135,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--output", type=Path, default=Path("digits.png"))
     options = parser.parse_args()
-    backend, (module, package) = options.backend, LIBRARIES[options.backend]
-    try:
-        xp = array_namespace(import_module(module).zeros(1))
-    except ImportError:
-        sys.exit(f"{backend} is not installed: pip install {shlex.quote(package)}")
+    backend, library = options.backend, LIBRARIES[options.backend]
+    if not library.installed():
+        sys.exit(f"{backend} is not installed: pip install {shlex.join(library.requires)}")
+    xp = library.namespace()
     if backend == "jax":
-        import_module("jax").config.update("jax_enable_x64", options.dtype == "float64")
+        import jax
+
+        jax.config.update("jax_enable_x64", options.dtype == "float64")
 
     images, digits = load_digits(return_X_y=True)
     images = (images / 16).astype(options.dtype)  # pixels come as 0 to 16
@@ -160,8 +155,7 @@ def main() -> None:
         arrays = [array.rechunk((450, -1)) for array in arrays]  # by rows, in three chunks
     data, held_out = arrays[:2], arrays[2:]
     parameters, losses = train(backend, options.steps, data, held_out)
-    logits = predict(parameters, held_out[0])
-    logits = logits.get() if is_cupy_array(logits) else np.asarray(logits)
+    logits = as_numpy(predict(parameters, held_out[0]))
 
     print(f"training loss      {losses[-1, 0]:.15g} nats")
     print(f"held-out loss      {losses[-1, 1]:.15g} nats")
