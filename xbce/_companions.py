@@ -88,12 +88,16 @@ def parameter(values: Values, expected: Parameter, value: Any) -> Scalar:
     """A parameter of a loss as a Python float, or as an array that broadcasts to the logits."""
     value = _float_or_array(expected.name, value)
     if isinstance(value, float):
-        if not (expected.array or (expected.low <= value <= expected.high and isfinite(value))):
-            least, most = expected.low, expected.high
-            bounds = f"{least:g} or more" if isfinite(least) else "a number"
-            bounds = f"from {least:g} to {most:g}" if isfinite(most) else f"{bounds}, and finite"
+        # NaN is a number that an array might hold too.
+        outside = value < expected.low or value > expected.high
+        if outside or not (expected.array or isfinite(value)):
+            bounds = f"{expected.low:g} or more" if isfinite(expected.low) else "a number"
+            if isfinite(expected.high):
+                bounds = f"from {expected.low:g} to {expected.high:g}"
+            finite = "" if isfinite(expected.high) else ", and finite"
             _arguments.fail(
-                ValueError, f"`{expected.name}` must be {bounds}; got {value}. {expected.advice}"
+                ValueError,
+                f"`{expected.name}` must be {bounds}{finite}; got {value}. {expected.advice}",
             )
         return value
     if not expected.array:
