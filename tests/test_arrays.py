@@ -12,6 +12,7 @@ from exact import ulps
 from xbce import sigmoid_cross_entropy, sigmoid_cross_entropy_with_logits
 from xbce._backends import of
 from xbce.derivatives import value_and_grad
+from xbce.losses import compute_weighted_loss
 from xbce.testing import as_numpy
 
 lazy_xp_function(sigmoid_cross_entropy)
@@ -90,6 +91,17 @@ def test_inputs_are_not_written_to(array):
     value_and_grad(z, x, w, 0.1)
     for was, now in zip(before, (x, z, w), strict=True):
         np.testing.assert_array_equal(was, as_numpy(now))
+
+
+def test_the_array_of_the_caller_does_not_come_back(array, dtype):
+    given = array([1.0, 2.0, 3.0], dtype)
+    for weights in (1.0, 1, True, np.float64(1)):
+        for reduction in ("none", "weighted_sum"):
+            result = compute_weighted_loss(given, weights, reduction=reduction)
+            assert result is not given
+    if isinstance(given, np.ndarray):
+        result = compute_weighted_loss(given, reduction="none")
+        assert not np.shares_memory(result, given)
 
 
 def test_sixteen_bits_are_computed_in_float32_and_rounded_once(xp, array, dtype):

@@ -86,6 +86,11 @@ def test_the_rule_of_losses_that_are_given(rows):
     (slopes,) = torch.autograd.grad(mean, given)
     present = torch.where(mask, w, torch.zeros(()))
     close(slopes, present / present.sum())
+    for reduction in Reduction:
+        plain = losses.compute_weighted_loss(given, reduction=reduction)
+        (slopes,) = torch.autograd.grad(plain.sum(), given)
+        summed = reduction in (Reduction.NONE, Reduction.SUM)
+        close(slopes, torch.full_like(given, 1 if summed else 1 / given.numel()))
 
 
 def test_the_rule_differentiates_by_everything_and_twice():
@@ -182,6 +187,16 @@ def test_gradients_have_the_dtype_of_the_logits(kind):
         assert x.grad.dtype == x.dtype
         desired = (torch.sigmoid(x.detach().double()) - 1).to(x.dtype)
         torch.testing.assert_close(x.grad, desired)
+
+
+def test_gradients_of_16_bits_are_scaled_before_they_are_rounded():
+    for size in (6, 60_000):
+        x = torch.linspace(11, 13, size).half().requires_grad_()  # whose derivative is subnormal
+        for reduction in (Reduction.SUM, Reduction.NONE):
+            loss = losses.sigmoid_cross_entropy(torch.ones(size), x, reduction=reduction)
+            (found,) = torch.autograd.grad(loss.sum() * 2.0**14, x)
+            desired = (2.0**14 * (torch.sigmoid(x.detach().double()) - 1)).half()
+            torch.testing.assert_close(found, desired, rtol=1e-3, atol=0)
 
 
 def test_tensors_that_lie_anywhere_in_memory():

@@ -113,6 +113,14 @@ def tensors(torch, loss, rows):
     return found
 
 
+def kept_by_nodes(torch, node):
+    """Tensors that stand in the nodes of a graph themselves."""
+    found = [value for value in getattr(node, "__dict__", {}).values() if torch.is_tensor(value)]
+    for following, _ in node.next_functions:
+        found += kept_by_nodes(torch, following) if following else []
+    return found
+
+
 @pytest.mark.parametrize("rows", [12, 5000])
 @pytest.mark.parametrize(("loss", "parameters"), EACH_LOSS)
 def test_autograd_keeps_the_operands_only(loss, parameters, rows):
@@ -133,7 +141,9 @@ def test_autograd_keeps_the_operands_only(loss, parameters, rows):
                 return tensor
 
             with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-                evaluate(loss, arrays, weighting=weighting, **parameters)
+                result = evaluate(loss, arrays, weighting=weighting, **parameters)
+            if rows == 5000:  # of few logits the derivative may be kept
+                kept += kept_by_nodes(torch, result.grad_fn)
             extra = {t.data_ptr() for t in kept if t.ndim > 0} - {t.data_ptr() for t in a.values()}
             assert not extra, f"autograd keeps {len(extra)} more arrays for {loss.name}"
 
@@ -149,7 +159,8 @@ def test_autograd_runs_the_closed_derivative(loss, parameters, rows):
         calls.append(arrays[-1].shape)
         return 7 * xp.ones_like(arrays[-1])
 
-    wrong, a = replace(loss, name=f"planted {loss.name}", gradient=planted), None
+    name = f"planted {loss.name}"
+    wrong = replace(loss, name=name, gradient=planted, value_and_gradient=None)
     a = tensors(torch, loss, rows)
     arrays = {name: a[name] for name in ("labels", "logits")}
     if loss is _losses.GIVEN:
@@ -157,7 +168,6 @@ def test_autograd_runs_the_closed_derivative(loss, parameters, rows):
     for weighting in (None, Weighting(a["weights"], 0, None, "weighted_sum")):
         calls.clear()
         result = evaluate(wrong, arrays, weighting=weighting, **parameters)
-        assert not calls, f"the derivative of {loss.name} runs before it is asked for"
         (slopes,) = torch.autograd.grad(result.sum(), a["logits"])
         assert calls, f"autograd does not use the closed derivative of {loss.name}"
         factor = 1.0 if weighting is None else a["weights"]

@@ -96,7 +96,7 @@ def _terms(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
         rounded = [cast(xp, result, recipe.result) for result in results[kept:]]
         return (*results[:kept], *rounded)
     if results[0] is operands["logits"] and not kept:
-        return (results[0] * 1,)  # the caller's own array must not come back
+        return (results[0] * 1, *results[1:])  # the caller's own array must not come back
     return results
 
 
@@ -150,7 +150,7 @@ def _mask(
         arrays[n] = _formula.masked(xp, array, of_logits if array.ndim == rank else mask)
     for parameter in recipe.loss.parameters:
         value = parameters.get(parameter.name)
-        if not (value is None or is_number(value)):
+        if not (value is None or is_number(value) or value.ndim == 0):
             parameters[parameter.name] = _formula.masked(xp, value, of_logits, parameter.neutral)
 
 
