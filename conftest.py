@@ -115,10 +115,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Fail where a library is chosen that no test would run on."""
-    untested = {row.name for row in BACKENDS} - {variant.backend for variant in VARIANTS}
-    for name in untested.intersection(config.getoption("backend") or ()):
+    rows, tested = {row.name for row in BACKENDS}, {variant.backend for variant in VARIANTS}
+    chosen = config.getoption("backend") or ()
+    for name in tested - rows:
         raise pytest.UsageError(
-            f"{name} has a row in xbce._backends, but no variant in conftest.py."
+            f"{name} has a variant in conftest.py, but no row in xbce._backends"
+        )
+    for name in (rows - tested).intersection(chosen):
+        raise pytest.UsageError(
+            f"{name} has a row in xbce._backends, but no variant in conftest.py"
         )
 
 

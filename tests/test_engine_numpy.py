@@ -3,6 +3,7 @@
 import math
 import sys
 import threading
+import time
 import tracemalloc
 
 import numpy as np
@@ -212,13 +213,14 @@ def test_no_more_threads_run_than_are_asked_for():
 
     def value(xp, x):
         ran.add(threading.get_ident())
+        time.sleep(0.001)  # so that all have begun before the last block is taken
         return x * 2
 
     loss = Loss("running", value, gradient=lambda xp, x: 0 * x + 2)
     for threads in (1, 2, 4):
         ran.clear()
         with xbce.options(threads=threads):
-            evaluate(loss, {"losses": np.zeros(16_000)})
+            evaluate(loss, {"losses": np.zeros(4_000)})
         assert len(ran) <= threads
         assert threading.get_ident() in ran
 

@@ -66,3 +66,10 @@ def test_a_library_that_follows_the_standard_runs_every_loss(monkeypatch, row):
                 results.append(found if isinstance(found, tuple) else (found,))
             for desired, actual in zip(*results, strict=True):
                 np.testing.assert_allclose(as_numpy(actual), desired, rtol=1e-12, atol=1e-15)
+
+
+def test_a_variant_of_a_library_without_a_row_is_an_error(monkeypatch):
+    variant = conftest.Variant("mparray", "mparray")
+    monkeypatch.setattr(conftest, "VARIANTS", (*conftest.VARIANTS, variant))
+    with pytest.raises(pytest.UsageError, match=r"mparray has a variant .* but no row"):
+        conftest.pytest_configure(SimpleNamespace(getoption=lambda name: None))

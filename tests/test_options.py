@@ -128,3 +128,15 @@ def test_a_decorated_function_may_call_itself_and_run_in_threads():
 
     with ThreadPoolExecutor(4) as pool:
         assert set(pool.map(count, range(8))) == {4}
+
+
+def test_what_runs_after_its_call_takes_no_decorator():
+    async def later():
+        return 1
+
+    def one_by_one():
+        yield 1
+
+    for function in (later, one_by_one):
+        with pytest.raises(TypeError, match="write a with block in it"):
+            xbce.options(threads=1)(function)

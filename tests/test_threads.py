@@ -1,4 +1,4 @@
-"""The threads of NumPy's engine among other threads and processes, and when the interpreter ends."""
+"""The threads of NumPy's engine among others, in other processes, and as the interpreter ends."""
 
 import os
 import subprocess

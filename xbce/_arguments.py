@@ -151,10 +151,11 @@ def working_dtype(
         )
     kinds = ("bool", "integral", "real floating") if any_float else ("bool", "integral")
     if labels != logits and not is_of(xp, labels, *kinds) and _native(labels) != _native(logits):
+        others = "another real one" if any_float else "a bool or integer one"
         fail(
             TypeError,
-            f"`{arguments[0]}` must be of the dtype of `{argument}`, {logits}, or of a "
-            f"bool or integer one; got {labels}. Cast one of them.",
+            f"`{arguments[0]}` must be of the dtype of `{argument}`, {logits}, or of {others}; "
+            f"got {labels}. Cast one of them.",
         )
     return working
 

@@ -4,7 +4,7 @@ A number of Python or NumPy becomes a Python float, which suits any library; an 
 the logits.
 """
 
-from math import inf, isfinite
+from math import isfinite
 from numbers import Number
 from typing import Any, NamedTuple
 
@@ -34,14 +34,16 @@ def scalar(values: Values, argument: str, value: Any) -> Scalar:
     """A real scalar as a Python float, or as a rank-0 array that goes with the values."""
     value = _float_or_array(argument, value)
     if isinstance(value, float):
-        if value != value or value == inf:
+        if not isfinite(value):
             _arguments.fail(
                 ValueError, f"`{argument}` must be finite; got {value}. Pass a number from 0 to 1."
             )
         return value
     if tuple(getattr(value, "shape", ())) != ():
         _arguments.fail(
-            ValueError, f"`{argument}` must be a scalar; got shape {tuple(value.shape)}."
+            ValueError,
+            f"`{argument}` must be a scalar; got shape {tuple(value.shape)}. "
+            "Pass a number, or an array of rank 0.",
         )
     return _companion(values, argument, value)
 
@@ -62,6 +64,9 @@ def mask(values: Values, where: Any) -> Array | None:
     """A mask as a bool array that stretches to the losses; None where it leaves nothing out."""
     if isinstance(where, np.ndarray) and where.ndim == 0:
         where = where.item()
+    if isinstance(where, (int, float)) and not isinstance(where, bool):
+        kind = type(where).__name__
+        _arguments.fail(TypeError, f"`where` must be of dtype bool; got {kind}. Compare it.")
     if isinstance(where, (bool, np.bool_)):
         if where:
             return None

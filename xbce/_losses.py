@@ -1,9 +1,9 @@
 """The table of losses: a record each, from which all else takes what a loss is.
 
-To add a loss, write its maths in `_formula` and a record here. Weights, masks, smoothing,
-reductions, every engine, the rule for autograd, the oracle, the audit and the tests of all these
-come with the record. A public function is then a signature, a docstring and one call of
-`_evaluate.evaluate`.
+To add a loss, write its maths in `_formula`, or in a file beside it, and a record here. Weights,
+masks, smoothing, reductions, every engine, the rule for autograd, the oracle, the audit and the
+tests of all these come with the record. A public function, of the loss or of its derivative, is
+then a signature, a docstring and one call of `_evaluate.evaluate`.
 """
 
 from dataclasses import dataclass, replace
@@ -29,10 +29,10 @@ class Parameter:
     required : bool
         Whether None, which leaves a parameter out, is an error.
     low, high : float
-        The least and the largest number that is allowed; infinity itself never is, nor NaN. What an
-        array holds is not looked at.
+        The least and the largest number that is allowed. Infinity and NaN are not, unless an array
+        may hold them too, whose values are not looked at.
     neutral : float
-        The number that changes nothing, which stands where a mask leaves elements out.
+        Of an array: the number that changes nothing, put where a mask leaves elements out.
     advice : str
         Ends the message about a number that is not allowed.
     examples : tuple of float or None
@@ -74,10 +74,11 @@ class Loss:
     class_numbers : bool
         Whether labels are numbers of classes, with no axis of classes.
     linear : bool
-        Whether losses are linear in the labels. The two terms of the gradient are then those
-        of the labels 0 and 1, and what its error is measured by.
+        Whether the loss of a label z is (1 - z) times that of 0 plus z times that of 1. Then so is
+        its gradient, and the audit measures the gradient's error in ulp of these two terms.
     max_ulp : tuple of float
-        The largest error of `value` that is promised, in ulp: in float32, and in float64.
+        The largest error of `value` that is promised, in ulp: in float32, and in float64, with each
+        of the examples of its parameters. ``audit(...).largest()`` measures it.
     """
 
     name: str
@@ -155,7 +156,13 @@ FOCAL = Loss(
             advice="Pass None to weigh both classes alike.",
             examples=(None, 0.25, 0.75),
         ),
-        Parameter("gamma", low=0, advice="Pass 0 for the plain loss.", examples=(2.0, 0.5, 5.0)),
+        Parameter(
+            "gamma",
+            required=True,
+            low=0,
+            advice="Pass 0 for the plain loss.",
+            examples=(2.0, 0.5, 5.0),
+        ),
     ),
     linear=False,
     max_ulp=(24, 16),

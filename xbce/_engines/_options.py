@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextvars import ContextVar, Token
 from functools import cache, wraps
 from importlib import import_module
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from numbers import Integral
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -78,7 +79,7 @@ class options:  # noqa: N801 a function to its users
         if not known:
             raise ValueError(f'`fuse` must be "auto", True or False; got {fuse!r}.')
         if threads is not None:
-            if not isinstance(threads, Integral):
+            if not isinstance(threads, Integral) or isinstance(threads, bool):
                 raise TypeError(f"`threads` must be a whole number from 1 on; got {threads!r}.")
             if threads < 1:
                 raise ValueError(f"`threads` must be 1 or more; got {threads}.")
@@ -98,12 +99,21 @@ class options:  # noqa: N801 a function to its users
             _chosen.reset(self._tokens.pop())
 
     def __call__(self, function: _Function) -> _Function:
+        if any(asked(function) for asked in _LATER):
+            raise TypeError(
+                f"{function.__qualname__} runs after its call returns: write a with block in it."
+            )
+
         @wraps(function)
         def chosen(*arguments: Any, **named: Any) -> Any:
             with options(self._fuse, self._threads):  # of its own: threads may call at once
                 return function(*arguments, **named)
 
         return chosen  # type: ignore[return-value]
+
+
+_LATER = (isgeneratorfunction, iscoroutinefunction, isasyncgenfunction)
+"""Of what a call returns before it has run."""
 
 
 def _from_environment() -> int | None:

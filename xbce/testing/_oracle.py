@@ -192,8 +192,11 @@ def exact_softmax_loss(*, labels: Array, logits: Array, digits: int = 50) -> Arr
 
 def loss_of(loss: str | Loss | None, parameters: dict[str, Any]) -> tuple[Loss, dict[str, Any]]:
     """Which loss is meant, and its parameters without those that are not given."""
+    given = {name: value for name, value in parameters.items() if value is not None}
     if loss is None:
-        loss, parameters = _losses.sigmoid_of(**parameters)
+        own = {name: given.pop(name) for name in ("pos_weight", "alpha", "gamma") if name in given}
+        loss, parameters = _losses.sigmoid_of(**own)
+        parameters |= given
     loss = _losses.named(loss)
     known = [parameter.name for parameter in loss.parameters]
     for name in parameters:
