@@ -125,10 +125,10 @@ def test_arrays_of_numpy_fused_by_torch_compile(dtype):
 
 
 def test_sums_of_many_elements_keep_their_digits():
-    x = RNG.random(2**22)
+    x = np.full(2**22, 0.1)  # whose roundings add up where they are added one after the other
     with xbce.options(fuse=True):
         total = losses.compute_weighted_loss(torch.from_numpy(x), reduction=Reduction.SUM)
-    assert ulps(total, np.float64(math.fsum(x))) <= 4
+    assert ulps(total, np.float64(math.fsum(x))) <= 64  # thousands without care
 
 
 def test_arrays_that_torch_can_not_borrow_run_in_blocks():
