@@ -144,10 +144,9 @@ def _mask(
     recipe: Recipe, xp: Namespace, mask: Array, arrays: list[Array], parameters: dict[str, Any]
 ) -> None:
     """Put numbers that do no harm where the mask leaves elements out."""
-    rank = arrays[-1].ndim
-    of_logits = mask[..., None] if recipe.loss.over_classes and mask.ndim else mask
     for n, array in enumerate(arrays):
-        arrays[n] = _formula.masked(xp, array, of_logits if array.ndim == rank else mask)
+        arrays[n] = _formula.masked(xp, array, mask)
+    of_logits = mask[..., None] if recipe.loss.over_classes and mask.ndim else mask
     for parameter in recipe.loss.parameters:
         value = parameters.get(parameter.name)
         if not (value is None or is_number(value) or value.ndim == 0):

@@ -8,7 +8,7 @@ in forward mode, and in tracers.
 """
 
 from dataclasses import replace
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -145,7 +145,7 @@ class _Rule(torch.autograd.Function):  # type: ignore[misc]
         return (None, None, None, *found.values())
 
 
-@cache
+@lru_cache(maxsize=1024)  # a schedule of gammas makes a recipe of each
 def _derived(recipe: Recipe, output: Output, **changes: Any) -> Recipe:
     """A recipe of the same loss for another of its formulas."""
     return replace(recipe, output=output, formula=recipe.loss.formula(output), **changes)
