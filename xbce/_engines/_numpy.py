@@ -1,9 +1,9 @@
-"""NumPy in blocks that stay in the cache, on a few threads: the same formula, never a whole array.
+"""NumPy: the recorded formula in blocks that stay in the cache, on a few threads.
 
-A formula of ten operations on a large array moves nine temporary arrays through memory.
-Blocks keep them in the cache, and threads share the blocks, since NumPy lets go of the
-interpreter's lock inside an operation. What a block gives depends on no other, so element-wise
-results do not depend on the number of blocks or threads.
+A formula of ten operations on a large array moves nine temporary arrays through memory. Replayed
+block by block into buffers that each thread keeps it moves none, and threads share the blocks,
+since NumPy lets go of the interpreter's lock inside an operation. What a block gives depends on no
+other, so element-wise results do not depend on the number of blocks or threads.
 """
 
 import os
@@ -11,8 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cache
-from itertools import product
+from functools import cache, lru_cache
 from math import prod
 from types import SimpleNamespace
 from typing import Any
@@ -22,23 +21,24 @@ from numpy.typing import NDArray
 
 from xbce import _steps
 from xbce._engines import _options
-from xbce._recipe import Recipe, dtype_of
+from xbce._engines._numpy_layout import Layout, Part, cut, laid_out, parts
+from xbce._engines._numpy_program import Replay, is_total
+from xbce._numbers import is_number, is_one
+from xbce._program import record
+from xbce._recipe import Recipe
 from xbce._steps import Results, Step, StepName, compose
 from xbce._typing import Namespace, Operands
 
 # Chosen from the tables in docs/measurements.md. Between operations threads wait for the
-# interpreter's lock, the less the larger their blocks are; but a formula holds five to eleven
-# blocks at a time, and those of all threads are to fit into 8 MiB.
-BLOCK = 2**17
-"""Bytes of a block on one thread, and the fewest on several."""
-SHARED = 5 * 2**17
-"""Bytes of the blocks of all threads together."""
+# interpreter's lock, the less the larger their blocks are.
+BLOCK = 3 * 2**20
+"""Bytes of the buffers of one thread."""
+SHARED = 7 * 2**20
+"""Bytes of the buffers of all threads together: with what a call needs besides, below 8 MiB."""
 PARALLEL = 2**17
 """Elements for each thread that make it worth waking."""
-SMALL = 2**15
-"""Elements up to which one block is as good."""
-
-_Slices = tuple[slice, ...]
+SMALL = 2**13
+"""Elements up to which the plain formula is as quick."""
 
 # glibc's malloc returns large blocks to the system when they are freed, to fetch them anew, page by
 # page, for the next operation, which takes longer than the operation. From the first that it sees
@@ -98,81 +98,123 @@ def execute(step: Step, xp: Namespace, operands: Operands, threads: int | None =
     if step.name == "denominator":  # which asks the logits for their shape only
         counted = [o.shape for key, o in operands.items() if key != "logits" and np.ndim(o)]
         work = prod(map(max, zip(*counted, strict=True)))
-    if work <= SMALL or not _stretch(arrays, shape, len(loop)):
+    layout = laid_out(recipe, operands, loop) if work > SMALL and loop else None
+    if layout is None:
         return step(_small, operands)
-    itemsize = max(np.dtype(recipe.dtype).itemsize, *(array.itemsize for array in arrays))
-    row = largest.size // prod(loop)  # of classes, which stay together
-    threads = max(1, min(threads, work // PARALLEL, SHARED // max(BLOCK, row * itemsize)))
-    block = (SHARED // threads if threads > 1 else BLOCK) // itemsize
-    if recipe.casts:  # each needs an array of a block besides
-        block = block * 3 // 4
-    return _Blocks(step, operands, largest, loop).run(
-        _parts(loop, block * prod(loop) // work), threads
-    )
+    return _Blocks(step, layout).run(max(1, min(threads, work // PARALLEL)))
 
 
-def _stretch(arrays: list[NDArray[Any]], shape: tuple[int, ...], rank: int) -> bool:
-    """Whether all stretch to this shape, or to its first `rank` axes, and it is not empty."""
-    for array in arrays:
-        target = shape if array.ndim == len(shape) else shape[:rank]
-        pairs = zip(array.shape[::-1], target[::-1], strict=False)
-        if array.ndim > len(target) or any(m not in (n, 1) for m, n in pairs):
-            return False
-    return prod(shape) > 0
+# --- a step, recorded ---------------------------------------------------------------
+
+
+_CHANGING = ("weights", "share")
+"""Numbers that are another with each call, and only factors: no part of a program."""
+
+
+def _recorded(step: Step, layout: Layout) -> tuple[Replay | None, dict[str, Any]]:
+    """The step as a program, and what it takes beside the arrays."""
+    inputs = [(name, array.dtype, layout.shape(name)) for name, array in layout.arrays.items()]
+    numbers, others, dtype = [], dict(layout.others), np.dtype(step.recipe.dtype)
+    for name, operand in layout.others.items():
+        if is_number(operand) and (name not in _CHANGING or is_one(operand)):
+            numbers.append((name, operand))
+            continue
+        others[name] = dtype.type(operand) if is_number(operand) else np.asarray(operand)
+        inputs.append((name, others[name].dtype, ()))
+    if step.name == "denominator":  # it compares sizes, which no program knows
+        return None, layout.others
+    replay = _replay(step, tuple(inputs), tuple(numbers))
+    return replay, layout.others if replay is None else others
+
+
+@lru_cache(maxsize=1024)
+def _replay(
+    step: Step, inputs: tuple[Any, ...], numbers: tuple[tuple[str, float], ...]
+) -> Replay | None:
+    """The program of a step; None where it does what can not be recorded."""
+    kinds = {name: (dtype, shape) for name, dtype, shape in inputs}
+    try:
+        return Replay(record(step, kinds, dict(numbers)))
+    except (NotImplementedError, AttributeError, TypeError):
+        return None  # if it is an error of the formula, it comes again where that is run
+
+
+# --- in blocks ----------------------------------------------------------------------
 
 
 class _Blocks:
     """A step on the way through its blocks."""
 
-    def __init__(
-        self, step: Step, operands: Operands, like: NDArray[Any], loop: tuple[int, ...]
-    ) -> None:
-        self.step, self.operands, self.like, self.loop = step, operands, like, loop
-        self.results: list[Any] = []
+    def __init__(self, step: Step, layout: Layout) -> None:
+        self.step = step
+        self.replay, others = _recorded(step, layout)
+        self.layout = layout._replace(others=others)
+        self.arrays: list[NDArray[Any]] = []  # of the results, those that are no sums
 
-    def run(self, parts: list[_Slices], threads: int) -> Results:
+    def run(self, threads: int) -> Results:
         """The results, laid out in memory as the largest operand is."""
-        self.sums = np.empty(len(parts), dtype=self.step.recipe.sums_in)
-        todo = deque(enumerate(parts))
-        self.compute(*todo.popleft())  # before there are threads: it makes the arrays of results
+        loop, each = self.layout.loop, self._bytes_of_a_loss()
+        threads = max(1, min(threads, SHARED // each))
+        self.block = max(1, min(SHARED // threads, BLOCK) // each)
+        todo = deque(enumerate(parts(loop, self.block, threads)))
+        self.sums = np.empty(len(todo), dtype=self.step.recipe.sums_in)
+        if self.replay is None:  # only results tell what arrays they need
+            self._compute(*todo.popleft(), [])
+        else:
+            kept = [value for value in self.replay.results if not is_total(value)]
+            shapes = [self.layout.sizes(value.shape, loop) for value in kept]
+            self.arrays = [np.empty(s, v.dtype) for s, v in zip(shapes, kept, strict=True)]
         helpers = []
         with suppress(RuntimeError):  # where the interpreter is ending, no more threads begin
-            helpers += [
-                _pool(threads - 1).submit(self.compute_all, todo) for _ in range(1, threads)
-            ]
+            helpers += [_pool(threads - 1).submit(self._take, todo) for _ in range(1, threads)]
         try:
-            self.compute_all(todo)
+            self._take(todo)
         finally:
             todo.clear()  # where a block failed
             for helper in helpers:
                 if not helper.cancel():  # it has not begun, and there is nothing left to do
                     helper.result()
-        if self.step.summed:
-            self.results[0] = self.sums.sum()
-        return tuple(r[()] if r.ndim == 0 else r for r in self.results)  # rank 0 is a number
+        arrays = [self.layout.restored(array) for array in self.arrays]
+        return (self.sums.sum(), *arrays) if self.step.summed else tuple(arrays)
 
-    def compute_all(self, todo: deque[tuple[int, _Slices]]) -> None:
+    def _bytes_of_a_loss(self) -> int:
+        """Of what a thread needs."""
+        largest = max(self.layout.arrays.values(), key=lambda array: array.size)
+        row = prod(largest.shape[len(self.layout.loop) :])
+        if self.replay is None:  # as many as the usual formula holds, and as wide
+            width = max(array.itemsize for array in self.layout.arrays.values())
+            return 8 * row * max(width, np.dtype(self.step.recipe.dtype).itemsize)
+        kinds = self.replay.buffers
+        return max(1, sum(d.itemsize * prod(n for n in shape if n > 0) for d, shape in kinds))
+
+    def _take(self, todo: deque[tuple[int, Part]]) -> None:
+        """Compute the blocks that are left, on this thread."""
+        buffers = []
+        if self.replay is not None and todo:
+            for dtype, shape in self.replay.buffers:
+                size = self.block * prod(size for size in shape if size > 0)
+                buffers.append(np.empty(size, dtype))
         with np.errstate(all="ignore"):  # a thread has warnings of its own
             for number, part in _taken(todo):
-                self.compute(number, part)
+                self._compute(number, part, buffers)
 
-    def compute(self, number: int, part: _Slices) -> None:
-        cut = {name: _cut(operand, part, self.loop) for name, operand in self.operands.items()}
-        found = self.step(_large, cut)
-        if not self.results:
-            arrays = found[1:] if self.step.summed else found
-            self.results = [None] * self.step.summed + [self.made(array) for array in arrays]
-        for output, array in enumerate(found):
-            if output == 0 and self.step.summed:
-                self.sums[number] = array
-            else:
-                self.results[output][part] = array
-
-    def made(self, block: Any) -> Any:
-        """An array for a whole result, of which this is a block."""
-        shape = self.like.shape if block.ndim == self.like.ndim else self.loop
-        dtype = dtype_of(np, self.step.recipe.result)
-        return np.empty_like(self.like, dtype, subok=False, shape=shape)
+    def _compute(self, number: int, part: Part, buffers: list[NDArray[Any]]) -> None:
+        operands = cut(self.layout, part)
+        if self.replay is None:
+            found = list(self.step(_small, operands))
+            first = int(self.step.summed)
+            for array in found[first:] if not self.arrays else ():
+                rest = array.shape[len(part) :]
+                self.arrays.append(np.empty(self.layout.loop + rest, array.dtype))
+            for whole, array in zip(self.arrays, found[first:], strict=True):
+                whole[part] = array
+        else:
+            sizes = tuple([piece.stop - piece.start for piece in part])
+            shapes = [self.layout.sizes(shape, sizes) for _, shape in self.replay.buffers]
+            views = [b[: prod(s)].reshape(s) for b, s in zip(buffers, shapes, strict=True)]
+            found = self.replay.run(operands, [array[part] for array in self.arrays], views)
+        if self.step.summed:
+            self.sums[number] = found[0]
 
 
 def _taken(todo: deque[Any]) -> Iterator[Any]:
@@ -185,29 +227,7 @@ def _taken(todo: deque[Any]) -> Iterator[Any]:
         yield item
 
 
-def _parts(shape: tuple[int, ...], block: int) -> list[_Slices]:
-    """Slices that divide a shape into blocks of at most so many elements, the last axis first."""
-    axes: list[list[slice]] = []
-    for size in reversed(shape):
-        pieces = -(-size // max(block, 1))
-        step = -(-size // pieces)
-        axes.insert(0, [slice(start, start + step) for start in range(0, size, step)])
-        block //= step
-    return list(product(*axes))
-
-
-def _cut(operand: Any, part: _Slices, loop: tuple[int, ...]) -> Any:
-    """The operand's share of a part: all of an axis along which it is stretched."""
-    if not isinstance(operand, np.ndarray) or operand.ndim == 0:
-        return operand
-    if operand.shape[: len(loop)] == loop:  # most are, and each block asks
-        return operand[part]
-    first = max(len(loop) - operand.ndim, 0)
-    own = zip(part[first:], operand.shape, loop[first:], strict=False)
-    return operand[tuple(cut if size == whole else slice(None) for cut, size, whole in own)]
-
-
-# --- namespaces -----------------------------------------------------------------
+# --- the namespace of small arrays ----------------------------------------------------
 
 
 def _sum(array: NDArray[Any], axis: Any = None, dtype: Any = None) -> Any:
@@ -218,17 +238,8 @@ def _astype(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
     return array.astype(dtype)
 
 
-def _where(condition: Any, a: Any, b: Any) -> NDArray[Any]:
-    """``where``, without a pass where the condition, as nearly always here, holds nowhere."""
-    shape = np.shape(b)
-    if np.shape(condition) == shape and np.shape(a) in ((), shape) and not condition.any():
-        return b
-    return np.where(condition, a, b)
-
-
 # Functions that are quicker to call than the standard's, which check more.
 _small = SimpleNamespace(**vars(np) | {"astype": _astype, "sum": _sum})
-_large = SimpleNamespace(**vars(_small) | {"where": _where})
 
 
 # --- threads ----------------------------------------------------------------------

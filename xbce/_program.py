@@ -1,0 +1,289 @@
+"""A formula, run once on symbols, as the list of its operations: what engines replay or compile.
+
+A symbol stands for an array of which only dtype and shape are known. Whatever is done to it is
+noted: equal operations once, and none whose result is known beforehand. Nothing here knows a loss,
+an engine or an array library.
+
+The shape of a symbol has a number for each axis: its size where that is part of the program, as 1
+and the number of classes are, else one below 0, which only says which axes are of the same size.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf, isfinite
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xbce._typing import DType, Shape
+
+
+class Value(NamedTuple):
+    """What an operation gives.
+
+    Attributes
+    ----------
+    operation : str
+        The name of a function of the array API, or
+
+        - "input", an operand of the program,
+        - "constant", a number for each element,
+        - "expand", the operand with an axis of size 1 at its end.
+    operands : tuple of int
+        The numbers of the values that it is made of.
+    dtype, shape
+        Its own.
+    option : object
+        Of an input its name, of a constant the number, of a sum the axis, of an arange its end.
+    """
+
+    operation: str
+    operands: tuple[int, ...]
+    dtype: DType
+    shape: Shape
+    option: Any = None
+
+
+@dataclass(frozen=True)
+class Program:
+    """Values, each made of those before it, and which of them are the results."""
+
+    values: tuple[Value, ...]
+    results: tuple[int, ...]
+
+
+def record(
+    function: Callable[[Any, dict[str, Any]], tuple[Any, ...]],
+    inputs: dict[str, tuple[DType, Shape]],
+    numbers: dict[str, float],
+) -> Program:
+    """The program of ``function(xp, operands)``.
+
+    Parameters
+    ----------
+    function : callable
+        It uses operators and functions that work element by element, and those of `Recorder`.
+    inputs : dict
+        Dtype and shape of each operand that is an array, or a number that may be another next time.
+    numbers : dict
+        Operands that are numbers, and part of the program.
+
+    Raises
+    ------
+    NotImplementedError
+        If the function uses another.
+    """
+    recorder = Recorder()
+    symbols = {
+        name: recorder.note("input", (), np.dtype(dtype), shape, name)
+        for name, (dtype, shape) in inputs.items()
+    }
+    results: list[int] = []
+    for result in function(recorder, symbols | numbers):
+        if recorder.values[result.number].operation in _MADE_OF_NOTHING or result.number in results:
+            result = recorder.call("positive", result)  # an array of its own
+        results.append(result.number)
+    return Program(tuple(recorder.values), tuple(results))
+
+
+_MADE_OF_NOTHING = ("input", "constant", "expand", "arange")
+
+
+class Symbol:
+    """An array to the function that is recorded."""
+
+    __array_ufunc__ = None  # numbers of NumPy leave operators to it
+    __hash__ = object.__hash__
+
+    def __init__(self, recorder: "Recorder", number: int) -> None:
+        self.recorder, self.number = recorder, number
+        value = recorder.values[number]
+        self.dtype, self.shape, self.ndim = value.dtype, value.shape, len(value.shape)
+
+    def __bool__(self) -> bool:
+        raise NotImplementedError("A recorded formula looks at no value.")
+
+    def __getitem__(self, key: Any) -> "Symbol":
+        if key != (..., None):
+            raise NotImplementedError(f"Of indices only [..., None] is recorded; got {key!r}.")
+        return self.recorder.expand(self)
+
+    def __neg__(self) -> "Symbol":
+        return self.recorder.call("negative", self)
+
+    def __invert__(self) -> "Symbol":
+        return self.recorder.call("bitwise_invert", self)
+
+
+def _operator(name: str, turned: bool = False) -> Callable[[Symbol, Any], Symbol]:
+    def noted(self: Symbol, other: Any) -> Symbol:
+        return self.recorder.call(name, *((other, self) if turned else (self, other)))
+
+    return noted
+
+
+_TURNED = {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "pow": "pow"}
+_TURNED |= {"and": "bitwise_and", "or": "bitwise_or"}
+_COMPARED = {"eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal"}
+_COMPARED |= {"gt": "greater", "ge": "greater_equal"}
+for _short, _name in (_TURNED | _COMPARED).items():
+    setattr(Symbol, f"__{_short}__", _operator(_name))
+for _short, _name in _TURNED.items():
+    setattr(Symbol, f"__r{_short}__", _operator(_name, turned=True))
+
+
+class Recorder:
+    """The namespace of symbols.
+
+    Functions that work element by element are those of NumPy; the others stand here.
+    """
+
+    finfo = staticmethod(np.finfo)
+
+    def __init__(self) -> None:
+        self.__name__ = __name__
+        self.values: list[Value] = []
+        self._known: dict[Any, int] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(np, name, None)
+        if isinstance(found, np.ufunc):
+            return lambda *operands: self.call(name, *operands)
+        if name == "bool" or (isinstance(found, type) and issubclass(found, np.number)):
+            return np.dtype(found)
+        raise AttributeError(f"{name} is not recorded.")
+
+    def where(self, condition: Symbol, a: Any, b: Any) -> Symbol:
+        """One of two, element by element."""
+        dtype = np.result_type(*[o.dtype if isinstance(o, Symbol) else o for o in (a, b)])
+        symbols = [condition, self.symbol(a, dtype), self.symbol(b, dtype)]
+        return self._note_element_wise("where", symbols, dtype)
+
+    def astype(self, x: Symbol, dtype: DType) -> Symbol:
+        """The same in another dtype."""
+        wanted, number = np.dtype(dtype), self._constant(x.number)
+        if number is not None:
+            return self.symbol(number, wanted, x.shape)
+        return x if x.dtype == wanted else self.note("astype", (x.number,), wanted, x.shape)
+
+    def sum(self, x: Symbol, axis: int | None = None, dtype: DType | None = None) -> Symbol:
+        """Of all elements, or along the last axis."""
+        if axis not in (None, -1):
+            raise NotImplementedError(f"Sums are of all, or along axis -1; got {axis}.")
+        if self._constant(x.number) is not None:
+            x = self.call("positive", x)
+        wanted = x.dtype if dtype is None else np.dtype(dtype)
+        return self.note("sum", (x.number,), wanted, () if axis is None else x.shape[:-1], axis)
+
+    def argmax(self, x: Symbol, axis: int = -1) -> Symbol:
+        """The place of the largest along the last axis."""
+        _check_last(axis)
+        return self.note("argmax", (x.number,), np.dtype(np.int64), x.shape[:-1])
+
+    def take_along_axis(self, x: Symbol, indices: Symbol, axis: int = -1) -> Symbol:
+        """The elements at these places along the last axis."""
+        _check_last(axis)
+        operands = x.number, indices.number
+        return self.note("take_along_axis", operands, x.dtype, indices.shape)
+
+    def arange(self, stop: int, dtype: DType) -> Symbol:
+        """The numbers from 0 on."""
+        return self.note("arange", (), np.dtype(dtype), (stop,), stop)
+
+    def zeros_like(self, x: Symbol, dtype: DType | None = None) -> Symbol:
+        """Zeros in the shape of a symbol."""
+        return self.symbol(0, x.dtype if dtype is None else dtype, x.shape)
+
+    def ones_like(self, x: Symbol, dtype: DType | None = None) -> Symbol:
+        """Ones in the shape of a symbol."""
+        return self.symbol(1, x.dtype if dtype is None else dtype, x.shape)
+
+    # --- how it is noted
+
+    def symbol(self, value: Any, dtype: DType | None = None, shape: Shape = ()) -> Symbol:
+        """A number of Python as a symbol of this dtype and shape; a symbol in this dtype."""
+        if isinstance(value, Symbol):
+            return value if dtype is None else self.astype(value, dtype)
+        found = np.asarray(value, dtype)
+        return self.note("constant", (), found.dtype, shape, found.item())
+
+    def expand(self, x: Symbol) -> Symbol:
+        """The symbol with an axis of size 1 at its end."""
+        number, shape = self._constant(x.number), (*x.shape, 1)
+        if number is not None:
+            return self.symbol(number, x.dtype, shape)
+        return self.note("expand", (x.number,), x.dtype, shape)
+
+    def call(self, name: str, *operands: Any) -> Symbol:
+        """A function of NumPy that works element by element."""
+        function = getattr(np, name)
+        samples = [np.empty(0, o.dtype) if isinstance(o, Symbol) else o for o in operands]
+        with np.errstate(all="ignore"):
+            dtype = function(*samples).dtype
+        # A number of Python beside an array is of the array's dtype.
+        beside = np.result_type(*samples)
+        symbols = [self.symbol(o, None if isinstance(o, Symbol) else beside) for o in operands]
+        return self._note_element_wise(name, symbols, dtype)
+
+    def _note_element_wise(self, name: str, symbols: list[Symbol], dtype: DType) -> Symbol:
+        shape = _broadcast([symbol.shape for symbol in symbols])
+        numbers = tuple([symbol.number for symbol in symbols])
+        known = self._known_result(name, numbers)
+        if known is not None:
+            return self.symbol(known, dtype, shape)
+        return self.note(name, numbers, dtype, shape)
+
+    def note(
+        self,
+        operation: str,
+        operands: tuple[int, ...],
+        dtype: DType,
+        shape: Shape,
+        option: Any = None,
+    ) -> Symbol:
+        """The value of an operation; of one that has been noted before, the same again."""
+        key = operation, operands, dtype, shape, repr(option)  # 0.0 equals -0.0, and NaN nothing
+        if key not in self._known:
+            self._known[key] = len(self.values)
+            self.values.append(Value(operation, operands, dtype, shape, option))
+        return Symbol(self, self._known[key])
+
+    def _constant(self, number: int) -> Any:
+        value = self.values[number]
+        return value.option if value.operation == "constant" else None
+
+    def _known_result(self, name: str, operands: tuple[int, ...]) -> Any:
+        """The number that a result is everywhere; None where it is not known."""
+        found = [self._constant(number) for number in operands]
+        if name == "multiply" and 0 in found:
+            other = operands[1 - found.index(0)]
+            return 0 if self._bound(other) < inf else None  # 0 times infinity is NaN
+        if name in ("add", "subtract", "multiply") and None not in found:
+            exact = self.values[operands[0]].dtype.type
+            return getattr(np, name)(*map(exact, found)).item()
+        return None
+
+    def _bound(self, number: int) -> float:
+        """What no element exceeds in size; infinity where that, or NaN, may be among them."""
+        value = self.values[number]
+        if value.dtype == np.bool_:
+            return 1.0
+        if value.operation == "constant":
+            return abs(value.option) if isfinite(value.option) else inf
+        if value.operation not in ("astype", "add", "subtract", "multiply"):
+            return inf
+        first, *rest = [self._bound(operand) for operand in value.operands]
+        if not rest:
+            return first
+        return first * rest[0] if value.operation == "multiply" else first + rest[0]
+
+
+def _check_last(axis: int) -> None:
+    if axis != -1:
+        raise NotImplementedError(f"Only the last axis is recorded; got {axis}.")
+
+
+def _broadcast(shapes: list[Shape]) -> Shape:
+    rank = max(map(len, shapes))
+    padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
+    return tuple(next((n for n in sizes if n != 1), 1) for sizes in zip(*padded, strict=True))
