@@ -4,8 +4,9 @@ The only importer of array-api-compat. Nothing here looks at a value of an array
 computes a lazy one or breaks a trace.
 """
 
+from collections.abc import Callable
 from operator import index
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import array_api_compat
 import numpy as np
@@ -14,7 +15,7 @@ from array_api_compat import numpy as numpy_namespace
 from xbce import _backends
 from xbce._backends import Backend
 from xbce._numbers import unknown
-from xbce._tracing import cached
+from xbce._tracing import cached, compiling
 from xbce._typing import Array, DType, Namespace, Shape
 
 
@@ -33,12 +34,40 @@ def namespace(arrays: dict[str, Array]) -> Namespace:
             break
     else:
         return numpy_namespace  # at once: small arrays are not to wait for the rest
+    known = None if compiling() else _known(arrays)  # a trace is not to depend on what was seen
+    if known is not None:
+        return known
     found = {argument: _namespace_of(argument, array, arrays) for argument, array in arrays.items()}
     libraries = {argument: _backends.of(xp).name for argument, xp in found.items()}
     if len(set(libraries.values())) > 1:
         came = " and ".join(f"`{argument}` of {name}" for argument, name in libraries.items())
         fail(TypeError, f"All arrays must be of one library; got {came}. Convert one of them.")
-    return next(iter(found.values()))
+    xp = next(iter(found.values()))
+    usual = _backends.of(xp).usual
+    if usual is not None and usual(array):
+        _seen[type(array)] = _Seen(usual, xp)
+    return xp
+
+
+def _known(arrays: dict[str, Array]) -> Namespace | None:
+    """The namespace of arrays that are usual, and of a type that has been seen."""
+    namespace = None
+    for array in arrays.values():
+        seen = _seen.get(type(array))
+        if seen is None or not seen.usual(array) or namespace not in (None, seen.namespace):
+            return None
+        namespace = seen.namespace
+    return namespace
+
+
+class _Seen(NamedTuple):
+    """Of a type of arrays that has been found good: what tells that one is, and its namespace."""
+
+    usual: Callable[[Array], bool]
+    namespace: Namespace
+
+
+_seen: dict[type, _Seen] = {}
 
 
 def namespace_of(array: Array) -> Namespace:
@@ -242,8 +271,13 @@ def check_devices(backend: Backend, arrays: dict[str, Array]) -> None:
     device_of = backend.device
     if device_of is None:
         return
-    devices = {argument: device_of(array) for argument, array in arrays.items()}
-    placed = [device for device in devices.values() if device is not None]
-    if any(device != placed[0] for device in placed[1:]):
+    first = None
+    for array in arrays.values():
+        device = device_of(array)
+        if first is None:
+            first = device
+        if device in (None, first):
+            continue
+        devices = {argument: device_of(array) for argument, array in arrays.items()}
         came = " and ".join(f"`{argument}` on {device}" for argument, device in devices.items())
         fail(ValueError, f"All arrays must be on one device; got {came}. Move one of them.")

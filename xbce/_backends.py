@@ -60,6 +60,13 @@ def _arange_there(xp: Namespace, array: Array) -> Array:
     return xp.arange(array.shape[-1], dtype=xp.int32, device=array.device)
 
 
+def _torch_usual(array: Array) -> bool:
+    import torch
+
+    plain = type(array) in (torch.Tensor, torch.nn.Parameter)
+    return plain and array.layout is torch.strided and not array.is_nested
+
+
 def _torch_device(array: Array) -> Device | None:
     # As in PyTorch, a scalar on the CPU goes with any device.
     return None if array.ndim == 0 and array.device.type == "cpu" else array.device
@@ -105,6 +112,12 @@ def _torch_widens(array: Array) -> bool:
     return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
 
 
+def _jax_usual(array: Array) -> bool:
+    import jax
+
+    return isinstance(array, jax.Array)
+
+
 def _jax_device(array: Array) -> Device | None:
     import jax
 
@@ -114,7 +127,9 @@ def _jax_device(array: Array) -> Device | None:
 
 
 def _jax_widest(xp: Namespace, array: Array) -> DType:
-    return xp.result_type(float)  # float32 unless 64 bits are switched on
+    import jax
+
+    return xp.float64 if jax.config.jax_enable_x64 else xp.float32
 
 
 def _jax_wait(array: Array) -> None:
@@ -177,6 +192,9 @@ class Backend:
         Whether it computes with subnormal numbers; where not, it takes them for 0. A
         subnormal label then adds nothing to the loss, and what else is lost is below
         two of the smallest normal numbers.
+    usual : callable, optional
+        Whether an array is of the library's usual kind, so that another of its type needs no other
+        look.
     device : callable, optional
         Where an array is, or None where it goes with any, in a library whose arrays live on devices
         that must not be mixed.
@@ -203,6 +221,7 @@ class Backend:
     engine: str | None = None
     lazy: bool = False
     subnormals: bool = True
+    usual: Callable[[Array], bool] | None = None
     device: Callable[[Array], Device | None] | None = None
     gradient: _Gradient | None = None
     sums_in: Callable[[Namespace, Array], DType] = _float64
@@ -248,6 +267,7 @@ BACKENDS = (
         ("torch",),
         _ALL,
         "torch",
+        usual=_torch_usual,
         device=_torch_device,
         gradient=_torch_gradient,
         sums_in=_torch_widest,
@@ -274,6 +294,7 @@ BACKENDS = (
         _ALL,
         "jax",
         subnormals=False,
+        usual=_jax_usual,
         device=_jax_device,
         gradient=_jax_gradient,
         sums_in=_jax_widest,

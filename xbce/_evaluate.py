@@ -113,14 +113,18 @@ def _prepared(
             operands = {key: xp.moveaxis(moved, axis, -1) for key, moved in operands.items()}
     constants: tuple[tuple[str, float], ...] = ()
     reduction, sums_in = Reduction.NONE, None
-    if weighting is not None or parameters:
+    if weighting is not None:
+        sums_in = backend.sums_in(xp, logits)
+    if weighting is not None and _comes_alone(loss, weighting, parameters):
+        reduction = _reduction_of(weighting)
+    elif weighting is not None or parameters:
         shape = tuple(operands["logits"].shape)
         shape = shape[:-1] if loss.over_classes else shape
         values = Values(argument, operands["logits"], xp, shape, columns)
         constants = _add_parameters(operands, values, loss, parameters)
         if weighting is not None:
-            reduction = _add_weighting(operands, values, weighting)
-            sums_in = backend.sums_in(xp, logits)
+            _add_weighting(operands, values, weighting)
+            reduction = _reduction_of(weighting)
     dtypes = tuple(
         [o.dtype if k in _ARRAYS or not is_number(o) else None for k, o in operands.items()]
     )
@@ -138,6 +142,20 @@ def _prepared(
         sums_in,
     )
     return recipe, xp, operands
+
+
+def _comes_alone(loss: Loss, weighting: Weighting, parameters: dict[str, Any]) -> bool:
+    """Whether nothing goes with labels and logits, as mostly: then there is nothing to check."""
+    smoothing, weights = weighting.label_smoothing, weighting.weights
+    return (
+        type(weights) is float
+        and weights == 1.0
+        and type(smoothing) is int
+        and smoothing == 0
+        and weighting.where is None
+        and all([value is None for value in parameters.values()])
+        and not any([parameter.required for parameter in loss.parameters])
+    )
 
 
 _ARRAYS = ("labels", "logits", "mask")
@@ -161,8 +179,8 @@ def _add_parameters(
     return tuple(constants)
 
 
-def _add_weighting(operands: dict[str, Any], values: Values, weighting: Weighting) -> Reduction:
-    """Add weights, mask and smoothing to the operands; return the reduction."""
+def _add_weighting(operands: dict[str, Any], values: Values, weighting: Weighting) -> None:
+    """Add weights, mask and smoothing to the operands."""
     smoothing = _companions.scalar(values, "label_smoothing", weighting.label_smoothing)
     if not (is_number(smoothing) and smoothing <= 0):
         operands["label_smoothing"] = smoothing
@@ -173,6 +191,9 @@ def _add_weighting(operands: dict[str, Any], values: Values, weighting: Weightin
         mask = _companions.mask(values, weighting.where)
         if mask is not None:
             operands["mask"] = mask
+
+
+def _reduction_of(weighting: Weighting) -> Reduction:
     if type(weighting.reduction) is Reduction:
         return weighting.reduction
     Reduction.validate(weighting.reduction)

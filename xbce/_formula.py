@@ -91,15 +91,16 @@ def product(xp: Namespace, slope: Array, x: Array) -> Array:
 
 
 # --- softmax ------------------------------------------------------------------
-# Over the classes on the last axis, with m the logit of the argmax (gathered, so that autodiff is
-# right at ties), d = x - m, r its rounding error, S the sum of exp(d + r) over the other classes,
-# and L = log1p(S):
+# Over the classes on the last axis, with m the logit of the argmax (chosen by a mask, so that
+# autodiff is right at ties), d = x - m, r its rounding error, p = exp(d + r) but 0 for the argmax,
+# S = Σp, and L = log1p(S):
 #
 #     loss     = Σ_j z_j*(L - d_j)
-#     gradient = (Σz)*p - z,  p = exp(d + r)/(1 + S), and for the argmax ((Σz - z) - z*S)/(1 + S)
+#     gradient = p*Σz/(1 + S) - z,  and for the argmax ((Σz - z) - z*S)/(1 + S)
 #
-# `class_numbers` are the numbers 0, 1, 2 and so on. Rows may be long, so few arrays of a row's
-# size are held at a time: each is deleted where it is of no more use.
+# `class_numbers` are the numbers 0, 1, 2 and so on. What is one of each row keeps an axis of size
+# 1. Rows may be long, so few arrays of a row's size are held at a time: each is deleted where it is
+# of no more use.
 
 
 def softmax_cross_entropy(xp: Namespace, z: Array, x: Array, class_numbers: Array) -> Array:
@@ -113,8 +114,7 @@ def softmax_gradient(xp: Namespace, z: Array, x: Array, class_numbers: Array) ->
     """The derivative of the loss by each logit."""
     _, top, d, powers, rest = _softmax(xp, x, class_numbers)
     del d
-    own, others = _split(xp, z, top)
-    return _slopes(xp, z, top, powers, rest, own, others)
+    return _slopes(xp, z, top, powers, rest)
 
 
 def softmax_value_and_gradient(
@@ -124,8 +124,7 @@ def softmax_value_and_gradient(
     _, top, d, powers, rest = _softmax(xp, x, class_numbers)
     loss = _loss(xp, z, d, rest)
     del d
-    own, others = _split(xp, z, top)
-    return loss, _slopes(xp, z, top, powers, rest, own, others)
+    return loss, _slopes(xp, z, top, powers, rest)
 
 
 def sparse_softmax_cross_entropy(
@@ -134,18 +133,16 @@ def sparse_softmax_cross_entropy(
     """-log softmax(x) at the label's class; NaN where the label is none of the classes."""
     _, top, d, powers, rest = _softmax(xp, x, class_numbers)
     del powers, top
-    labels, rest = _checked(xp, labels, class_numbers, rest)
-    return xp.log1p(rest) - _gathered(xp, class_numbers == labels[..., None], d)
+    label, rest = _checked(xp, labels, class_numbers, rest)
+    return _sparse_loss(xp, class_numbers == label, d, rest)
 
 
 def sparse_softmax_gradient(xp: Namespace, labels: Array, x: Array, class_numbers: Array) -> Array:
     """The derivative of the loss by each logit; NaN where the label is none of the classes."""
     best, top, d, powers, rest = _softmax(xp, x, class_numbers)
     del d
-    labels, rest = _checked(xp, labels, class_numbers, rest)
-    z = xp.astype(class_numbers == labels[..., None], x.dtype)
-    own = xp.astype(labels == best, x.dtype)
-    return _slopes(xp, z, top, powers, rest, own, 1 - own)
+    label, rest = _checked(xp, labels, class_numbers, rest)
+    return _sparse_slopes(xp, class_numbers == label, label == best, top, powers, rest)
 
 
 def sparse_softmax_value_and_gradient(
@@ -153,61 +150,68 @@ def sparse_softmax_value_and_gradient(
 ) -> tuple[Array, Array]:
     """The loss and its derivative by each logit; NaN where the label is none of the classes."""
     best, top, d, powers, rest = _softmax(xp, x, class_numbers)
-    labels, rest = _checked(xp, labels, class_numbers, rest)
-    at_label = class_numbers == labels[..., None]
-    loss = xp.log1p(rest) - _gathered(xp, at_label, d)
+    label, rest = _checked(xp, labels, class_numbers, rest)
+    at_label = class_numbers == label
+    loss = _sparse_loss(xp, at_label, d, rest)
     del d
-    own = xp.astype(labels == best, x.dtype)
-    z = xp.astype(at_label, x.dtype)
-    return loss, _slopes(xp, z, top, powers, rest, own, 1 - own)
+    return loss, _sparse_slopes(xp, at_label, label == best, top, powers, rest)
 
 
 def _softmax(
     xp: Namespace, x: Array, class_numbers: Array
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """The argmax, where it is, d, exp(d + r), and S, which lacks the axis of classes."""
-    best = xp.astype(xp.argmax(x, axis=-1), class_numbers.dtype)
-    top = class_numbers == best[..., None]
-    m = _gathered(xp, top, x)[..., None]
+    """The argmax, where it is, d, p and S."""
+    best = xp.astype(xp.argmax(x, axis=-1), class_numbers.dtype)[..., None]
+    top = class_numbers == best
+    m = _chosen(xp, top, x)
     zero = xp.zeros_like(m)
     d = xp.where(top, zero, x - m)
     moved = d - x  # -m as d knows it: the two-sum of x and -m
     error = (x - (d - moved)) + (-m - moved)
     del moved
     error = xp.where(xp.isnan(error), zero, error)  # as it is where d is infinite
-    powers = xp.exp(d) * (1 + error)
+    powers = xp.where(top, zero, xp.exp(d) * (1 + error))
     del error
-    return best, top, d, powers, xp.sum(xp.where(top, zero, powers), axis=-1)
+    return best, top, d, powers, xp.sum(powers, axis=-1)[..., None]
 
 
 def _loss(xp: Namespace, z: Array, d: Array, rest: Array) -> Array:
     """Σ_j z_j*(L - d_j)."""
-    return xp.sum(product(xp, z, xp.log1p(rest)[..., None] - d), axis=-1)
+    return xp.sum(product(xp, z, xp.log1p(rest) - d), axis=-1)
 
 
-def _gathered(xp: Namespace, mask: Array, array: Array) -> Array:
-    """The one element of each row that the mask chooses."""
-    return xp.sum(xp.where(mask, array, xp.zeros_like(array[..., :1])), axis=-1)
-
-
-def _split(xp: Namespace, z: Array, top: Array) -> tuple[Array, Array]:
-    """The label of the argmax, and the sum of the others: Σz - z without its rounding."""
-    return _gathered(xp, top, z), _gathered(xp, ~top, z)
-
-
-def _slopes(
-    xp: Namespace, z: Array, top: Array, powers: Array, rest: Array, own: Array, others: Array
-) -> Array:
-    """p*Σz - z, from the label of the argmax and the sum of the others."""
-    share = (own + others) / (1 + rest)
+def _slopes(xp: Namespace, z: Array, top: Array, powers: Array, rest: Array) -> Array:
+    """p*Σz/(1 + S) - z, and the slope of the argmax, where Σz - z is a sum without its rounding."""
+    own, others = _chosen(xp, top, z), xp.sum(xp.where(top, 0 * rest, z), axis=-1)[..., None]
     of_top = (others - own * rest) / (1 + rest)
-    return xp.where(top, of_top[..., None], powers * share[..., None] - z)
+    return xp.where(top, of_top, powers * ((own + others) / (1 + rest)) - z)
+
+
+def _sparse_loss(xp: Namespace, at_label: Array, d: Array, rest: Array) -> Array:
+    """L - d of the label."""
+    return (xp.log1p(rest) - _chosen(xp, at_label, d))[..., 0]
+
+
+def _sparse_slopes(
+    xp: Namespace, at_label: Array, label_is_top: Array, top: Array, powers: Array, rest: Array
+) -> Array:
+    """The slopes where the label is 1 for one class: p/(1 + S), less 1 for that."""
+    of_label = xp.where(label_is_top, -rest, _chosen(xp, at_label, powers) - (1 + rest))
+    slopes = xp.where(top, 1 / (1 + rest), powers * (1 / (1 + rest)))
+    return xp.where(at_label, of_label / (1 + rest), slopes)
+
+
+def _chosen(xp: Namespace, mask: Array, array: Array) -> Array:
+    """The one element of each row that the mask chooses."""
+    zero = xp.zeros_like(array[..., :1])
+    return xp.sum(xp.where(mask, array, zero), axis=-1)[..., None]
 
 
 def _checked(
     xp: Namespace, labels: Array, class_numbers: Array, rest: Array
 ) -> tuple[Array, Array]:
     """The labels in the dtype of the classes, and S, but NaN where the label is no class."""
+    labels = labels[..., None]
     numbers = xp.astype(labels, class_numbers.dtype)
     known = (numbers >= 0) & (numbers < class_numbers.shape[-1])
     held = xp.astype(numbers, labels.dtype) == labels  # what wraps in that dtype is no class

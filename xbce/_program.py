@@ -18,6 +18,10 @@ import numpy as np
 from xbce._typing import DType, Shape
 
 
+VIEWS = ("expand", "first")
+"""Operations that look at the memory of their operand in another way."""
+
+
 class Value(NamedTuple):
     """What an operation gives.
 
@@ -28,13 +32,15 @@ class Value(NamedTuple):
 
         - "input", an operand of the program,
         - "constant", a number for each element,
-        - "expand", the operand with an axis of size 1 at its end.
+        - "expand", the operand with an axis of size 1 at its end,
+        - "first", the first of its last axis.
     operands : tuple of int
         The numbers of the values that it is made of.
     dtype, shape
         Its own.
     option : object
-        Of an input its name, of a constant the number, of a sum the axis, of an arange its end.
+        Of an input its name, of a constant the number, of a sum the axis, of an arange its end, of
+        "first" the index.
     """
 
     operation: str
@@ -81,12 +87,12 @@ def record(
     results: list[int] = []
     for result in function(recorder, symbols | numbers):
         if recorder.values[result.number].operation in _MADE_OF_NOTHING or result.number in results:
-            result = recorder.call("positive", result)  # an array of its own
+            result = recorder.copy(result)
         results.append(result.number)
     return Program(tuple(recorder.values), tuple(results))
 
 
-_MADE_OF_NOTHING = ("input", "constant", "expand", "arange")
+_MADE_OF_NOTHING = ("input", "constant", "arange", *VIEWS)
 
 
 class Symbol:
@@ -104,9 +110,11 @@ class Symbol:
         raise NotImplementedError("A recorded formula looks at no value.")
 
     def __getitem__(self, key: Any) -> "Symbol":
-        if key != (..., None):
-            raise NotImplementedError(f"Of indices only [..., None] is recorded; got {key!r}.")
-        return self.recorder.expand(self)
+        if key == (..., None):
+            return self.recorder.expand(self)
+        if self.ndim and key in ((..., 0), (..., slice(None, 1))):
+            return self.recorder.first(self, key)
+        raise NotImplementedError(f"Recorded are [..., None], 0 and :1; got {key!r}.")
 
     def __neg__(self) -> "Symbol":
         return self.recorder.call("negative", self)
@@ -171,20 +179,14 @@ class Recorder:
         if axis not in (None, -1):
             raise NotImplementedError(f"Sums are of all, or along axis -1; got {axis}.")
         if self._constant(x.number) is not None:
-            x = self.call("positive", x)
-        wanted = x.dtype if dtype is None else np.dtype(dtype)
+            x = self.copy(x)
+        wanted = np.sum(np.empty(0, x.dtype)).dtype if dtype is None else np.dtype(dtype)
         return self.note("sum", (x.number,), wanted, () if axis is None else x.shape[:-1], axis)
 
     def argmax(self, x: Symbol, axis: int = -1) -> Symbol:
         """The place of the largest along the last axis."""
         _check_last(axis)
         return self.note("argmax", (x.number,), np.dtype(np.int64), x.shape[:-1])
-
-    def take_along_axis(self, x: Symbol, indices: Symbol, axis: int = -1) -> Symbol:
-        """The elements at these places along the last axis."""
-        _check_last(axis)
-        operands = x.number, indices.number
-        return self.note("take_along_axis", operands, x.dtype, indices.shape)
 
     def arange(self, stop: int, dtype: DType) -> Symbol:
         """The numbers from 0 on."""
@@ -200,11 +202,17 @@ class Recorder:
 
     # --- how it is noted
 
+    def copy(self, x: Symbol) -> Symbol:
+        """The same in an array of its own, however often it is asked for."""
+        self.values.append(Value("positive", (x.number,), x.dtype, x.shape))
+        return Symbol(self, len(self.values) - 1)
+
     def symbol(self, value: Any, dtype: DType | None = None, shape: Shape = ()) -> Symbol:
         """A number of Python as a symbol of this dtype and shape; a symbol in this dtype."""
         if isinstance(value, Symbol):
             return value if dtype is None else self.astype(value, dtype)
-        found = np.asarray(value, dtype)
+        with np.errstate(all="ignore"):  # it may be beyond what the dtype holds
+            found = np.asarray(value, dtype)
         return self.note("constant", (), found.dtype, shape, found.item())
 
     def expand(self, x: Symbol) -> Symbol:
@@ -214,8 +222,17 @@ class Recorder:
             return self.symbol(number, x.dtype, shape)
         return self.note("expand", (x.number,), x.dtype, shape)
 
+    def first(self, x: Symbol, key: Any) -> Symbol:
+        """The first along the last axis, which is kept with a slice as the key."""
+        number, shape = self._constant(x.number), x.shape[:-1] + ((1,) if key[1] != 0 else ())
+        if number is not None:
+            return self.symbol(number, x.dtype, shape)
+        return self.note("first", (x.number,), x.dtype, shape, key)
+
     def call(self, name: str, *operands: Any) -> Symbol:
         """A function of NumPy that works element by element."""
+        if any(isinstance(o, np.ndarray) and o.ndim for o in operands):
+            raise NotImplementedError("Arrays are recorded where they are operands only.")
         function = getattr(np, name)
         samples = [np.empty(0, o.dtype) if isinstance(o, Symbol) else o for o in operands]
         with np.errstate(all="ignore"):
@@ -226,7 +243,7 @@ class Recorder:
         return self._note_element_wise(name, symbols, dtype)
 
     def _note_element_wise(self, name: str, symbols: list[Symbol], dtype: DType) -> Symbol:
-        shape = _broadcast([symbol.shape for symbol in symbols])
+        shape = broadcast([symbol.shape for symbol in symbols])
         numbers = tuple([symbol.number for symbol in symbols])
         known = self._known_result(name, numbers)
         if known is not None:
@@ -260,7 +277,8 @@ class Recorder:
             return 0 if self._bound(other) < inf else None  # 0 times infinity is NaN
         if name in ("add", "subtract", "multiply") and None not in found:
             exact = self.values[operands[0]].dtype.type
-            return getattr(np, name)(*map(exact, found)).item()
+            with np.errstate(all="ignore"):
+                return getattr(np, name)(*map(exact, found)).item()
         return None
 
     def _bound(self, number: int) -> float:
@@ -273,9 +291,10 @@ class Recorder:
         if value.operation not in ("astype", "add", "subtract", "multiply"):
             return inf
         first, *rest = [self._bound(operand) for operand in value.operands]
-        if not rest:
-            return first
-        return first * rest[0] if value.operation == "multiply" else first + rest[0]
+        for other in rest:
+            first = first * other if value.operation == "multiply" else first + other
+        held = np.finfo(value.dtype).max if value.dtype.kind == "f" else 0
+        return first if first <= held else inf
 
 
 def _check_last(axis: int) -> None:
@@ -283,7 +302,8 @@ def _check_last(axis: int) -> None:
         raise NotImplementedError(f"Only the last axis is recorded; got {axis}.")
 
 
-def _broadcast(shapes: list[Shape]) -> Shape:
+def broadcast(shapes: list[Shape]) -> Shape:
+    """The shape that these have together."""
     rank = max(map(len, shapes))
     padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
     return tuple(next((n for n in sizes if n != 1), 1) for sizes in zip(*padded, strict=True))

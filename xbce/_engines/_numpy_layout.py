@@ -71,9 +71,8 @@ def laid_out(recipe: Recipe, operands: Operands, loop: tuple[int, ...]) -> Layou
         if missing < 0:
             return None
         array = operand.reshape((1,) * missing + operand.shape) if missing else operand
-        if array.shape[:rank] != loop:
-            if any(m not in (n, 1) for m, n in zip(array.shape, loop, strict=False)):
-                return None
+        if any(m not in (n, 1) for m, n in zip(array.shape, loop, strict=False)):
+            return None
         arrays[name] = array
     order = tuple(range(rank))
     if rank > 1:

@@ -1,76 +1,68 @@
-"""PyTorch: a rule for autograd, and NumPy's blocks on the CPU.
+"""PyTorch: on the CPU NumPy's engine, on the tensors' own memory, and a rule for autograd.
 
-Autograd would keep an array for each operation of a formula. The rule keeps the operands only, and
-runs the derivative as a formula of its own; of small tensors it computes and keeps it with the
-losses, which is quicker. It saves time and memory and no more: the plain formula is right under
-every transform, and runs wherever a tensor is not one of plain numbers, as inside `torch.func`,
-in forward mode, and in tracers.
+Autograd would keep an array for each operation of a formula. The rule computes the gradient with
+the losses, in one pass, and keeps it and the arguments. It saves time and memory and no more: the
+plain formula is right under every transform, and runs wherever a tensor is not one of plain
+numbers, as inside `torch.func`, in forward mode, and in tracers.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
-from torch.autograd.forward_ad import unpack_dual
+from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from xbce import _steps
-from xbce._engines import _numpy, _options, _torch_compile
+from xbce import _formula, _steps
+from xbce._engines import _numpy, _numpy_functions, _options, _torch_compile, _torch_functions
+from xbce._engines._replay import Library
 from xbce._recipe import Recipe, cast
-from xbce._steps import Results, Step, StepName, compose
-from xbce._typing import Namespace, Operands, Output
+from xbce._steps import Results, Step
+from xbce._typing import Namespace, Operands
 
 
 def run(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
-    """The results in blocks, compiled or plainly, differentiable in every way."""
+    """The results by NumPy's engine, compiled or plainly, differentiable in every way."""
     tensors = [operand for operand in operands.values() if isinstance(operand, torch.Tensor)]
     if _traced(tensors):
         return _steps.run(recipe, xp, operands)
-    return compose(recipe, xp, operands, partial(_execute, recipe, xp))
+    if not torch.is_grad_enabled() or not any([tensor.requires_grad for tensor in tensors]):
+        return _evaluate(recipe, xp, operands)
+    if recipe.output != "value":  # a derivative that is differentiated
+        return _steps.run(recipe, xp, operands)
+    return (_Rule.apply(recipe, xp, tuple(operands), *operands.values()),)
 
 
-def _traced(tensors: list[torch.Tensor]) -> bool:
+def _traced(tensors: Iterable[torch.Tensor]) -> bool:
     """Whether someone follows the operations on these tensors, other than autograd."""
     if torch.jit.is_tracing() or _get_current_dispatch_mode() is not None:
         return True
+    forward = forward_ad._current_level >= 0  # outside of forward mode no tensor has a tangent
     for tensor in tensors:
         if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
             return True
         try:
             tensor.untyped_storage()
-        except NotImplementedError:  # a wrapper of torch.func
+        except NotImplementedError:  # a wrapper of torch.func, or of a vmap
             return True
-        if unpack_dual(tensor).tangent is not None:
+        if forward and forward_ad.unpack_dual(tensor).tangent is not None:
             return True
     return False
 
 
-def _execute(recipe: Recipe, xp: Namespace, name: StepName, operands: Operands) -> Results:
-    """One step, by the rule where autograd is to differentiate it."""
-    step = Step(recipe, name)
+def _evaluate(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
+    """The results of plain numbers, recorded nowhere."""
     tensors = [operand for operand in operands.values() if isinstance(operand, torch.Tensor)]
-    if step.of_rank_0 or max(tensor.ndim for tensor in tensors) == 0:
-        return step(xp, operands)
-    if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in tensors):
-        return _evaluate(step, xp, operands)
-    if recipe.output == "value" and name in ("terms", "sums"):
-        return (_Rule.apply(step, xp, tuple(operands), *operands.values()),)
-    return step(xp, operands)
-
-
-def _evaluate(step: Step, xp: Namespace, operands: Operands) -> Results:
-    """``step(xp, operands)`` of plain numbers, recorded nowhere."""
     # Compiled, the classes would be added up one after the other where they do not lie together.
-    if _options.current().fuse is True and not step.recipe.loss.over_classes:
-        return _torch_compile.execute(step, xp, operands)
-    tensors = [operand for operand in operands.values() if isinstance(operand, torch.Tensor)]
-    if any(tensor.device.type != "cpu" or tensor.dtype not in _LENT for tensor in tensors):
-        return step(xp, operands)
-    if max(tensor.numel() for tensor in tensors) <= _numpy.SMALL:
-        return step(xp, operands)
-    return _lend(step, xp, operands)
+    fused = _options.current().fuse is True and not recipe.loss.over_classes
+    if fused and any(tensor.ndim for tensor in tensors):
+        return _torch_compile.execute(Step(recipe, "all"), xp, operands)
+    if any([not tensor.is_cpu or tensor.dtype not in _LENT for tensor in tensors]):
+        return _steps.run(recipe, xp, operands)
+    return _lend(recipe, xp, operands)
 
 
 # --- the same memory as NumPy's arrays ------------------------------------------
@@ -81,100 +73,112 @@ _LENT |= {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 """The dtypes of NumPy, and bfloat16, which is lent as float32."""
 
 
-def _lend(step: Step, xp: Namespace, operands: Operands) -> Results:
-    """``step(xp, operands)`` in NumPy's blocks, on the tensors' own memory."""
-    recipe = step.recipe
-    unknown = any(getattr(o, "dtype", None) is torch.bfloat16 for o in operands.values())
-    if unknown:
+def _lend(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
+    """The results by NumPy's engine, on the tensors' own memory."""
+    lent = recipe
+    if any(getattr(o, "dtype", None) is torch.bfloat16 for o in operands.values()):
         operands = recipe.cast(xp, operands)
-        recipe = replace(recipe, casts=(), result=recipe.dtype)
+        lent = replace(recipe, casts=(), result=recipe.dtype)
     arrays = {
-        name: o.detach().resolve_neg().numpy() if isinstance(o, torch.Tensor) else o
+        name: o.numpy(force=True) if isinstance(o, torch.Tensor) else o
         for name, o in operands.items()
     }
-    threads = min(_options.threads(), torch.get_num_threads())
-    found = _numpy.execute(Step(recipe, step.name), np, arrays, threads)
-    tensors = [torch.as_tensor(array, device="cpu") for array in found]
-    first = int(step.summed)  # a sum is as wide as it is
-    return (*tensors[:first], *(cast(xp, t, step.recipe.result) for t in tensors[first:]))
+    found = _numpy.run_arrays(lent, arrays, _chosen)
+    tensors = [torch.from_numpy(np.asarray(array)) for array in found]
+    if lent is recipe:
+        return tuple(tensors)
+    return tuple([cast(xp, tensor, recipe.result) for tensor in tensors])
+
+
+def _chosen() -> tuple[Library, int]:
+    """Whose functions compute large arrays, and on how many threads of Python."""
+    threads, own = _options.threads(), torch.get_num_threads()
+    if threads < own or own == 1:  # its setting is one for all
+        return _numpy_functions, min(threads, own)
+    return _torch_functions, 1
 
 
 # --- autograd -------------------------------------------------------------------
 
 
 class _Rule(torch.autograd.Function):  # type: ignore[misc]
-    """A step that gives losses or their sum, with the derivative by the logits in closed form."""
+    """The value of a recipe, with the derivative by the logits in closed form."""
 
     @staticmethod
-    def forward(ctx: Any, step: Step, xp: Namespace, names: tuple[str, ...], *values: Any) -> Any:
-        ctx.step, ctx.xp, ctx.names, ctx.slopes = step, xp, names, None
+    def forward(
+        ctx: Any, recipe: Recipe, xp: Namespace, names: tuple[str, ...], *values: Any
+    ) -> Any:
+        ctx.recipe, ctx.xp, ctx.names, ctx.slopes = recipe, xp, names, None
         ctx.options = _options.current()  # the backward pass may run in another thread
+        ctx.dtype = values[names.index("logits")].dtype
         ctx.numbers = [None if isinstance(v, torch.Tensor) else v for v in values]
-        ctx.save_for_backward(*(v if isinstance(v, torch.Tensor) else None for v in values))
+        ctx.save_for_backward(*[v if isinstance(v, torch.Tensor) else None for v in values])
         ctx.set_materialize_grads(False)
-        operands, recipe = dict(zip(names, values, strict=True)), step.recipe
-        at_once = operands["logits"].numel() <= _numpy.SMALL and operands["logits"].requires_grad
-        # Not where 16 bits would round the derivative before it is scaled, nor under a mask, where
-        # what comes from outside may be infinite.
-        if at_once and recipe.result == recipe.dtype and not recipe.masked:
-            both = Step(_derived(recipe, "value_and_gradient"), step.name)
-            value, ctx.slopes = _evaluate(both, xp, operands)
-            return value
-        return _evaluate(step, xp, operands)[0]
+        operands = dict(zip(names, values, strict=True))
+        if not operands["logits"].requires_grad:
+            return _evaluate(recipe, xp, operands)[0]
+        value, ctx.slopes = _evaluate(_with_slopes(recipe), xp, operands)
+        return value if recipe.result == recipe.dtype else cast(xp, value, recipe.result)
 
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor | None) -> Any:
-        found: dict[str, Any] = dict.fromkeys(ctx.names)
         if upstream is None:
-            return (None, None, None, *found.values())
-        saved = zip(ctx.names, ctx.numbers, ctx.saved_tensors, strict=True)
-        operands = {name: n if tensor is None else tensor for name, n, tensor in saved}
+            return (None,) * len(ctx.needs_input_grad)
+        found: dict[str, Any] = dict.fromkeys(ctx.names)
         pairs = zip(ctx.names, ctx.needs_input_grad[3:], strict=True)
         wanted = [name for name, needed in pairs if needed]
-        with _options.options(*ctx.options), np.errstate(all="ignore"):
-            if "logits" in wanted and not torch.is_grad_enabled():
-                wanted.remove("logits")
-                if ctx.slopes is None:
-                    found["logits"] = _gradient(ctx.step, ctx.xp, operands, upstream)
-                else:
-                    classes = 0 < upstream.ndim < ctx.slopes.ndim
-                    found["logits"] = ctx.slopes * (upstream[..., None] if classes else upstream)
-            # By others there is no closed form; nor is one differentiated again.
-            if wanted:
-                found |= _pulled_back(ctx.step, ctx.xp, operands, wanted, upstream)
+        if "logits" in wanted and not torch.is_grad_enabled():
+            wanted.remove("logits")
+            found["logits"] = _gradient(ctx, upstream)
+        # By others there is no closed form; nor is one differentiated again.
+        if wanted:
+            found |= _pulled_back(ctx, wanted, upstream)
         return (None, None, None, *found.values())
 
 
+def _saved(ctx: Any) -> Operands:
+    """The operands of the forward pass."""
+    saved = zip(ctx.names, ctx.numbers, ctx.saved_tensors, strict=True)
+    return {name: number if tensor is None else tensor for name, number, tensor in saved}
+
+
 @lru_cache(maxsize=1024)  # a schedule of gammas makes a recipe of each
-def _derived(recipe: Recipe, output: Output, **changes: Any) -> Recipe:
-    """A recipe of the same loss for another of its formulas."""
-    return replace(recipe, output=output, formula=recipe.loss.formula(output), **changes)
+def _with_slopes(recipe: Recipe) -> Recipe:
+    """The recipe of a value and its gradient, which in 16 bits is rounded when it is scaled."""
+    both = recipe.loss.formula("value_and_gradient")
+    return replace(recipe, output="value_and_gradient", formula=both, result=recipe.dtype)
 
 
-def _gradient(
-    step: Step, xp: Namespace, operands: Operands, upstream: torch.Tensor
-) -> torch.Tensor:
+def _gradient(ctx: Any, upstream: torch.Tensor) -> torch.Tensor:
     """The derivative by the logits, times what comes from outside."""
-    recipe = step.recipe
-    derivative = _derived(
-        recipe,
-        "gradient",
-        casts=(*recipe.casts, ("share", (recipe.dtype,))),
-        result=str(operands["logits"].dtype).removeprefix("torch."),
-    )
-    step, operands = Step(derivative, "terms"), {**operands, "share": upstream}
-    # In a vmap over backward passes what comes from outside is no plain tensor.
-    evaluate = partial(Step.__call__, step) if _traced([upstream]) else partial(_evaluate, step)
-    return evaluate(xp, operands)[0]
+    recipe, slopes = ctx.recipe, ctx.slopes
+    ctx.saved_tensors  # noqa: B018 an error where they have been written to, or are gone
+    if slopes is None:  # an earlier backward pass gave it away
+        with _options.options(*ctx.options), np.errstate(all="ignore"):
+            slopes = _evaluate(_with_slopes(recipe), ctx.xp, _saved(ctx))[1]
+    each = upstream[..., None] if 0 < upstream.ndim < slopes.ndim else upstream
+    if _traced([upstream]):  # a vmap over backward passes
+        scaled = slopes * each
+    else:
+        ctx.slopes = None  # nobody else has it: it may be written to, and be the result
+        scaled = slopes if _is_one(upstream) else slopes.mul_(each)
+    if recipe.masked:  # what comes from outside may be infinite there
+        scaled = _formula.masked(ctx.xp, scaled, _saved(ctx)["mask"])
+    return scaled if scaled.dtype == ctx.dtype else scaled.to(ctx.dtype)
 
 
-def _pulled_back(
-    step: Step, xp: Namespace, operands: Operands, wanted: list[str], upstream: torch.Tensor
-) -> dict[str, torch.Tensor]:
+def _is_one(upstream: torch.Tensor) -> bool:
+    """Whether it is known, without waiting for a device, to change nothing."""
+    return upstream.ndim == 0 and upstream.is_cpu and upstream.item() == 1
+
+
+def _pulled_back(ctx: Any, wanted: list[str], upstream: torch.Tensor) -> dict[str, torch.Tensor]:
     """The derivatives by the operands of these names, from the plain formula."""
+    operands = _saved(ctx)
 
     def value(*chosen: torch.Tensor) -> Any:
-        return step(xp, {**operands, **dict(zip(wanted, chosen, strict=True))})[0]
+        found = {**operands, **dict(zip(wanted, chosen, strict=True))}
+        return _steps.run(ctx.recipe, ctx.xp, found)[0]
 
     _, pull = torch.func.vjp(value, *(operands[name] for name in wanted))
     return dict(zip(wanted, pull(upstream), strict=True))

@@ -1,0 +1,165 @@
+"""NumPy's functions, as a program calls them: the target is the last argument, and the result."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xbce._engines._replay import Call
+from xbce._program import Value
+
+_Array = NDArray[Any]
+
+
+def call(values: tuple[Value, ...], value: Value) -> Call:
+    """What computes a value, from its operands and the target that it writes to."""
+    operands = value.operands
+    if value.operation == "first":
+        return _first(value.option), operands
+    if value.operation == "sum":
+        return _sum(value.option, value.dtype), operands
+    if value.operation == "pow" and values[operands[1]].operation == "constant":
+        quicker = _POWERS.get(values[operands[1]].option)  # as the operator of NumPy does it
+        if quicker is not None:
+            return quicker, operands[:1]
+    function = _FUNCTIONS.get(value.operation)
+    return function or getattr(np, value.operation), operands
+
+
+def constant(value: Value) -> Any:
+    """What is no operation: a number, or the numbers from 0 on."""
+    if value.operation == "arange":
+        return np.arange(value.option, dtype=value.dtype)
+    return value.dtype.type(value.option)
+
+
+def own(array: _Array) -> _Array:
+    """The array itself."""
+    return array
+
+
+def holds(condition: Any) -> bool:
+    """Whether a condition holds anywhere."""
+    return bool(condition.any())
+
+
+# --- one of two ---------------------------------------------------------------------
+
+RARE = 5
+"""Of how many elements, as a power of 2, one must be chosen for bits to be quicker."""
+PIECE = 2**15
+"""Elements whose bits are chosen at a time."""
+_INTEGERS = {2: np.int16, 4: np.int32, 8: np.int64}
+
+
+def _where(condition: _Array, a: Any, b: Any, target: _Array | None) -> _Array:
+    if target is None:
+        return np.where(condition, a, b)
+    rare = np.count_nonzero(condition) << RARE < condition.size
+    if rare or not _choose(condition, a, b, target):
+        if b is not target:
+            np.copyto(target, b)
+        np.copyto(target, a, where=condition)
+    return target
+
+
+def _choose(condition: _Array, a: Any, b: Any, target: _Array) -> bool:
+    """Choose bit by bit, where arrays lie so that it is quick.
+
+    A branch for each element is guessed wrong where the condition is random, as hard labels make
+    it. This needs none: b ^ ((a ^ b) & -1) is a, and with 0 in the place of -1 it is b.
+    """
+    integer = _INTEGERS.get(target.itemsize)
+    flat = []
+    for array in (condition, a, b, target):
+        if array.ndim and not (array.shape == target.shape and array.flags.c_contiguous):
+            return False
+        if integer is None or (array is not condition and array.dtype != target.dtype):
+            return False
+        array = array.view(np.int8 if array is condition else integer)
+        flat.append(array.reshape(-1) if array.ndim else array)
+    chosen, first, second, result = flat
+    if chosen.ndim == 0:
+        return False
+    mask, bits = np.empty(PIECE, integer), np.empty(PIECE, integer)
+    for start in range(0, result.size, PIECE):
+        part = slice(start, start + PIECE)
+        one, other = (o[part] if o.ndim else o for o in (first, second))
+        place = result[part]
+        ones, differ = mask[: place.size], bits[: place.size]
+        np.copyto(ones, chosen[part])
+        np.negative(ones, out=ones)
+        np.bitwise_xor(one, other, out=differ)
+        np.bitwise_and(differ, ones, out=differ)
+        np.bitwise_xor(other, differ, out=place)
+    return True
+
+
+# --- one of each row ------------------------------------------------------------------
+
+
+def _pick(number: _Array, a: Any, b: _Array, target: _Array) -> _Array:
+    if b is not target:
+        np.copyto(target, b)
+    known = (number >= 0) & (number < target.shape[-1])
+    if target.ndim == 2 and known.all():
+        target[np.arange(target.shape[0])[:, None], number] = a
+    else:
+        rows = np.nonzero(known[..., 0])
+        a = np.broadcast_to(a, known.shape)[..., 0]
+        target[(*rows, number[..., 0][rows])] = a[rows]
+    return target
+
+
+def _take(array: _Array, number: _Array, target: _Array) -> _Array:
+    known = (number >= 0) & (number < array.shape[-1])
+    place = np.where(known, number, 0)
+    if array.ndim == 2:
+        found = array[np.arange(array.shape[0])[:, None], place]
+    else:
+        found = np.take_along_axis(array, place, axis=-1)
+    np.copyto(target, np.where(known, found, 0)[..., 0])
+    return target
+
+
+# --- the others -----------------------------------------------------------------------
+
+_POWERS = {0.5: np.sqrt, 1.0: np.positive, 2.0: np.square}
+
+
+def _sum(axis: int | None, dtype: Any) -> Callable[..., Any]:
+    def add(array: _Array, target: _Array) -> Any:
+        return np.add.reduce(array, axis=axis, dtype=dtype, out=target)
+
+    return add
+
+
+def _astype(array: _Array, target: _Array) -> _Array:
+    np.copyto(target, array, casting="unsafe")
+    return target
+
+
+def _expand(array: _Array, target: None) -> _Array:
+    return array[..., None]
+
+
+def _first(key: Any) -> Callable[..., Any]:
+    def look(array: _Array, target: None) -> _Array:
+        return array[key]
+
+    return look
+
+
+def _argmax(array: _Array, target: _Array) -> _Array:
+    return np.argmax(array, axis=-1, out=target)
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "astype": _astype,
+    "where": _where,
+    "pick": _pick,
+    "take": _take,
+    "expand": _expand,
+    "argmax": _argmax,
+}
