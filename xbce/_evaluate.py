@@ -153,8 +153,8 @@ def _comes_alone(loss: Loss, weighting: Weighting, parameters: dict[str, Any]) -
         and type(smoothing) is int
         and smoothing == 0
         and weighting.where is None
-        and all([value is None for value in parameters.values()])
-        and not any([parameter.required for parameter in loss.parameters])
+        and all(value is None for value in parameters.values())
+        and not any(parameter.required for parameter in loss.parameters)
     )
 
 

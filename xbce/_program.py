@@ -17,7 +17,6 @@ import numpy as np
 
 from xbce._typing import DType, Shape
 
-
 VIEWS = ("expand", "first")
 """Operations that look at the memory of their operand in another way."""
 
@@ -39,8 +38,8 @@ class Value(NamedTuple):
     dtype, shape
         Its own.
     option : object
-        Of an input its name, of a constant the number, of a sum the axis, of an arange its end, of
-        "first" the index.
+        Of an input its name, of a constant the number, of an arange its end, of "first" the index,
+        and the axis of a sum, an argmax, and of "expand".
     """
 
     operation: str
@@ -89,7 +88,21 @@ def record(
         if recorder.values[result.number].operation in _MADE_OF_NOTHING or result.number in results:
             result = recorder.copy(result)
         results.append(result.number)
-    return Program(tuple(recorder.values), tuple(results))
+    return without_unused(recorder.values, results)
+
+
+def without_unused(values: list[Value], results: list[int]) -> Program:
+    """The program of those values that the results are made of."""
+    needed = set(results)
+    for number in range(len(values) - 1, -1, -1):
+        if number in needed:
+            needed.update(values[number].operands)
+    place = {number: n for n, number in enumerate(sorted(needed))}
+    kept = [
+        values[number]._replace(operands=tuple([place[o] for o in values[number].operands]))
+        for number in place
+    ]
+    return Program(tuple(kept), tuple([place[number] for number in results]))
 
 
 _MADE_OF_NOTHING = ("input", "constant", "arange", *VIEWS)
@@ -186,7 +199,7 @@ class Recorder:
     def argmax(self, x: Symbol, axis: int = -1) -> Symbol:
         """The place of the largest along the last axis."""
         _check_last(axis)
-        return self.note("argmax", (x.number,), np.dtype(np.int64), x.shape[:-1])
+        return self.note("argmax", (x.number,), np.dtype(np.int64), x.shape[:-1], axis)
 
     def arange(self, stop: int, dtype: DType) -> Symbol:
         """The numbers from 0 on."""
@@ -220,7 +233,7 @@ class Recorder:
         number, shape = self._constant(x.number), (*x.shape, 1)
         if number is not None:
             return self.symbol(number, x.dtype, shape)
-        return self.note("expand", (x.number,), x.dtype, shape)
+        return self.note("expand", (x.number,), x.dtype, shape, -1)
 
     def first(self, x: Symbol, key: Any) -> Symbol:
         """The first along the last axis, which is kept with a slice as the key."""

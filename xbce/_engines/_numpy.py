@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xbce import _steps
-from xbce._engines import _numpy_functions, _options
+from xbce._engines import _options
 from xbce._engines._numpy_layout import Layout, Part, cut, laid_out, parts
-from xbce._engines._replay import Library, Replay
-from xbce._engines._schedule import is_total
+from xbce._engines._numpy_program import Replay
+from xbce._engines._numpy_schedule import is_total
 from xbce._numbers import is_number, is_one
 from xbce._program import record
 from xbce._recipe import Recipe
@@ -79,31 +79,31 @@ def _plain(operand: Any) -> Any:
 
 
 def run_arrays(
-    recipe: Recipe, operands: Operands, chosen: Callable[[], tuple[Library, int]] | None = None
+    recipe: Recipe,
+    operands: Operands,
+    most: Callable[[], int] | None = None,
+    parallel: int | None = None,
 ) -> Results:
-    """The results of plain arrays.
-
-    Of large ones `chosen()` says whose functions compute them, and on how many threads of Python.
-    """
+    """The results of plain arrays, on `most()` threads at the most, of `parallel` elements each."""
     for operand in operands.values():
         if isinstance(operand, np.ndarray) and operand.size > SMALL:
             break
     else:
         return _steps.run(recipe, _small, operands)
-    library, threads = chosen() if chosen else (_numpy_functions, _options.threads())
+    threads = _options.threads() if most is None else most()
 
     def execute_step(name: StepName, operands: Operands) -> Results:
-        return _execute(Step(recipe, name), operands, library, threads)
+        return _execute(Step(recipe, name), operands, threads, parallel or PARALLEL)
 
     return compose(recipe, np, operands, execute_step)
 
 
 def execute(step: Step, xp: Namespace, operands: Operands) -> Results:
     """``step(xp, operands)`` of plain arrays, likewise."""
-    return _execute(step, operands, _numpy_functions, _options.threads())
+    return _execute(step, operands, _options.threads(), PARALLEL)
 
 
-def _execute(step: Step, operands: Operands, library: Library, threads: int) -> Results:
+def _execute(step: Step, operands: Operands, threads: int, parallel: int) -> Results:
     recipe = step.recipe
     arrays = [o for o in operands.values() if isinstance(o, np.ndarray)]
     if step.of_rank_0 or not arrays:
@@ -117,7 +117,7 @@ def _execute(step: Step, operands: Operands, library: Library, threads: int) -> 
     layout = laid_out(recipe, operands, loop) if work > SMALL and loop else None
     if layout is None:
         return step(_small, operands)
-    return _Blocks(step, layout, library).run(max(1, min(threads, work // PARALLEL)))
+    return _Blocks(step, layout).run(max(1, min(threads, work // parallel)))
 
 
 # --- a step, recorded ---------------------------------------------------------------
@@ -127,7 +127,7 @@ _CHANGING = ("weights", "share")
 """Numbers that are another with each call, and only factors: no part of a program."""
 
 
-def _recorded(step: Step, layout: Layout, library: Library) -> tuple[Replay | None, dict[str, Any]]:
+def _recorded(step: Step, layout: Layout) -> tuple[Replay | None, dict[str, Any]]:
     """The step as a program, and what it takes beside the arrays."""
     inputs = [(name, array.dtype, layout.shape(name)) for name, array in layout.arrays.items()]
     numbers, others, dtype = [], dict(layout.others), np.dtype(step.recipe.dtype)
@@ -139,21 +139,20 @@ def _recorded(step: Step, layout: Layout, library: Library) -> tuple[Replay | No
         inputs.append((name, others[name].dtype, ()))
     if step.name == "denominator":  # it compares sizes, which no program knows
         return None, layout.others
-    replay = _replay(step, library, tuple(inputs), tuple(numbers))
+    replay = _replay(step, tuple(inputs), tuple(numbers))
     return replay, layout.others if replay is None else others
 
 
 @lru_cache(maxsize=1024)
 def _replay(
     step: Step,
-    library: Any,
     inputs: tuple[Any, ...],
     numbers: tuple[tuple[str, float], ...],
 ) -> Replay | None:
     """The program of a step; None where it does what can not be recorded."""
     kinds = {name: (dtype, shape) for name, dtype, shape in inputs}
     try:
-        return Replay(record(step, kinds, dict(numbers)), library)
+        return Replay(record(step, kinds, dict(numbers)))
     except (NotImplementedError, AttributeError, TypeError):
         return None  # if it is an error of the formula, it comes again where that is run
 
@@ -164,9 +163,9 @@ def _replay(
 class _Blocks:
     """A step on the way through its blocks."""
 
-    def __init__(self, step: Step, layout: Layout, library: Library) -> None:
+    def __init__(self, step: Step, layout: Layout) -> None:
         self.step = step
-        self.replay, others = _recorded(step, layout, library)
+        self.replay, others = _recorded(step, layout)
         self.layout = layout._replace(others=others)
         self.arrays: list[NDArray[Any]] = []  # of the results, those that are no sums
 
@@ -228,12 +227,10 @@ class _Blocks:
             for whole, array in zip(self.arrays, found[first:], strict=True):
                 whole[part] = array
         else:
-            own = self.replay.library.own
             sizes = tuple([piece.stop - piece.start for piece in part])
             shapes = [self.layout.sizes(shape, sizes) for _, shape in self.replay.buffers]
-            views = [own(b[: prod(s)].reshape(s)) for b, s in zip(buffers, shapes, strict=True)]
-            operands = {n: own(o) for n, o in operands.items()}
-            found = self.replay.run(operands, [own(array[part]) for array in self.arrays], views)
+            views = [b[: prod(s)].reshape(s) for b, s in zip(buffers, shapes, strict=True)]
+            found = self.replay.run(operands, [array[part] for array in self.arrays], views)
         if self.step.summed:
             self.sums[number] = found[0]
 

@@ -6,19 +6,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xbce._engines._replay import Call
 from xbce._program import Value
 
 _Array = NDArray[Any]
 
 
-def call(values: tuple[Value, ...], value: Value) -> Call:
+def call(values: tuple[Value, ...], value: Value) -> tuple[Callable[..., Any], tuple[int, ...]]:
     """What computes a value, from its operands and the target that it writes to."""
     operands = value.operands
-    if value.operation == "first":
-        return _first(value.option), operands
     if value.operation == "sum":
         return _sum(value.option, value.dtype), operands
+    if value.operation in _OF_OPTION:
+        return _OF_OPTION[value.operation](value.option), operands
     if value.operation == "pow" and values[operands[1]].operation == "constant":
         quicker = _POWERS.get(values[operands[1]].option)  # as the operator of NumPy does it
         if quicker is not None:
@@ -30,18 +29,8 @@ def call(values: tuple[Value, ...], value: Value) -> Call:
 def constant(value: Value) -> Any:
     """What is no operation: a number, or the numbers from 0 on."""
     if value.operation == "arange":
-        return np.arange(value.option, dtype=value.dtype)
+        return np.arange(value.option, dtype=value.dtype).reshape(value.shape)
     return value.dtype.type(value.option)
-
-
-def own(array: _Array) -> _Array:
-    """The array itself."""
-    return array
-
-
-def holds(condition: Any) -> bool:
-    """Whether a condition holds anywhere."""
-    return bool(condition.any())
 
 
 # --- one of two ---------------------------------------------------------------------
@@ -140,8 +129,14 @@ def _astype(array: _Array, target: _Array) -> _Array:
     return target
 
 
-def _expand(array: _Array, target: None) -> _Array:
-    return array[..., None]
+def _turn(array: _Array, target: _Array) -> _Array:
+    np.copyto(target, array.T)
+    return target
+
+
+def _expand(axis: int) -> Callable[..., Any]:
+    key = (..., None) if axis == -1 else (None, ...)
+    return _first(key)
 
 
 def _first(key: Any) -> Callable[..., Any]:
@@ -151,15 +146,35 @@ def _first(key: Any) -> Callable[..., Any]:
     return look
 
 
-def _argmax(array: _Array, target: _Array) -> _Array:
-    return np.argmax(array, axis=-1, out=target)
+def _argmax(axis: int) -> Callable[..., Any]:
+    def find(array: _Array, target: _Array) -> _Array:
+        if axis == 0:
+            return _argmax_of_few(array, target)
+        return np.argmax(array, axis=axis, out=target)
+
+    return find
 
 
+def _argmax_of_few(array: _Array, target: _Array) -> _Array:
+    """Along the first axis, by operations on whole rows: NumPy takes column after column."""
+    most = np.maximum.reduce(array, axis=0)
+    if np.isnan(most).any():
+        return np.argmax(array, axis=0, out=target)
+    number = array.shape[0]
+    places = np.equal(array, most).view(np.uint8)
+    places *= np.arange(number, 0, -1, dtype=np.uint8)[:, None]
+    return np.subtract(number, np.maximum.reduce(places, axis=0), out=target, dtype=target.dtype)
+
+
+_OF_OPTION: dict[str, Callable[[Any], Callable[..., Any]]] = {
+    "argmax": _argmax,
+    "expand": _expand,
+    "first": _first,
+}
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "astype": _astype,
     "where": _where,
     "pick": _pick,
     "take": _take,
-    "expand": _expand,
-    "argmax": _argmax,
+    "turn": _turn,
 }

@@ -17,8 +17,7 @@ from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from xbce import _formula, _steps
-from xbce._engines import _numpy, _numpy_functions, _options, _torch_compile, _torch_functions
-from xbce._engines._replay import Library
+from xbce._engines import _numpy, _options, _torch_compile
 from xbce._recipe import Recipe, cast
 from xbce._steps import Results, Step
 from xbce._typing import Namespace, Operands
@@ -29,7 +28,7 @@ def run(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
     tensors = [operand for operand in operands.values() if isinstance(operand, torch.Tensor)]
     if _traced(tensors):
         return _steps.run(recipe, xp, operands)
-    if not torch.is_grad_enabled() or not any([tensor.requires_grad for tensor in tensors]):
+    if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in tensors):
         return _evaluate(recipe, xp, operands)
     if recipe.output != "value":  # a derivative that is differentiated
         return _steps.run(recipe, xp, operands)
@@ -60,7 +59,7 @@ def _evaluate(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
     fused = _options.current().fuse is True and not recipe.loss.over_classes
     if fused and any(tensor.ndim for tensor in tensors):
         return _torch_compile.execute(Step(recipe, "all"), xp, operands)
-    if any([not tensor.is_cpu or tensor.dtype not in _LENT for tensor in tensors]):
+    if any(not tensor.is_cpu or tensor.dtype not in _LENT for tensor in tensors):
         return _steps.run(recipe, xp, operands)
     return _lend(recipe, xp, operands)
 
@@ -83,19 +82,21 @@ def _lend(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
         name: o.numpy(force=True) if isinstance(o, torch.Tensor) else o
         for name, o in operands.items()
     }
-    found = _numpy.run_arrays(lent, arrays, _chosen)
+    found = _numpy.run_arrays(lent, arrays, _threads, PARALLEL)
     tensors = [torch.from_numpy(np.asarray(array)) for array in found]
     if lent is recipe:
         return tuple(tensors)
     return tuple([cast(xp, tensor, recipe.result) for tensor in tensors])
 
 
-def _chosen() -> tuple[Library, int]:
-    """Whose functions compute large arrays, and on how many threads of Python."""
-    threads, own = _options.threads(), torch.get_num_threads()
-    if threads < own or own == 1:  # its setting is one for all
-        return _numpy_functions, min(threads, own)
-    return _torch_functions, 1
+PARALLEL = 2**21
+"""Elements for each thread: PyTorch's own stay busy for 10 ms when their work is done, waiting for
+more, and what is shorter is done before a second processor is free."""
+
+
+def _threads() -> int:
+    """How many threads a call may use."""
+    return min(_options.threads(), torch.get_num_threads())
 
 
 # --- autograd -------------------------------------------------------------------
