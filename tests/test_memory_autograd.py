@@ -1,5 +1,6 @@
-"""PyTorch's autograd keeps the arguments of a call for the backward pass, and nothing beside."""
+"""PyTorch's autograd keeps the arguments of a call, and the gradient by the logits, no more."""
 
+import gc
 from functools import partial
 
 import pytest
@@ -33,6 +34,14 @@ def kept_by_autograd(call):
     return kept
 
 
+def kept_by_nodes(node):
+    """Tensors that stand in the nodes of a graph themselves."""
+    found = [value for value in getattr(node, "__dict__", {}).values() if torch.is_tensor(value)]
+    for following, _ in node.next_functions:
+        found += kept_by_nodes(following) if following else []
+    return found
+
+
 @pytest.mark.parametrize("rows", [2, 20_000])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 @pytest.mark.parametrize("call", KEEPING.values(), ids=KEEPING)
@@ -60,3 +69,27 @@ def test_no_reduction_keeps_more(reduction):
     given = {tensor.untyped_storage().data_ptr() for tensor in a.values()}
     for name in ("sigmoid-all", "softmax-all", "sparse-all", "weighted-all"):
         assert kept_by_autograd(partial(CALLS[name], a, reduction=reduction)).keys() <= given, name
+
+
+@pytest.mark.parametrize("rows", [2, 20_000])
+@pytest.mark.parametrize("call", KEEPING.values(), ids=KEEPING)
+def test_of_what_is_computed_only_the_gradient_is_kept(call, rows):
+    a = tensors(rows, "float32")
+    a["x"].requires_grad_()
+    result = call(a)
+    kept = [t for t in kept_by_nodes(result.grad_fn) if t.numel() > 1]
+    assert sum(t.numel() for t in kept) <= a["x"].numel()
+    result.sum().backward()
+    assert not kept_by_nodes(result.grad_fn), "the gradient is kept when it has been given away"
+
+
+def test_the_gradient_is_gone_with_the_graph():
+    a = tensors(20_000, "float32")
+    a["x"].requires_grad_()
+    result = CALLS["sigmoid-all"](a)
+    (kept,) = (t for t in kept_by_nodes(result.grad_fn) if t.numel() > 1)
+    shape = kept.shape
+    del result, kept
+    gc.collect()
+    living = [t for t in gc.get_objects() if type(t) is torch.Tensor and t.shape == shape]
+    assert {id(t) for t in living} <= {id(t) for t in a.values()}

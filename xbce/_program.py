@@ -31,6 +31,7 @@ class Value(NamedTuple):
 
         - "input", an operand of the program,
         - "constant", a number for each element,
+        - "copy", the operand in memory of its own,
         - "expand", the operand with an axis of size 1 at its end,
         - "first", the first of its last axis.
     operands : tuple of int
@@ -123,11 +124,12 @@ class Symbol:
         raise NotImplementedError("A recorded formula looks at no value.")
 
     def __getitem__(self, key: Any) -> "Symbol":
-        if key == (..., None):
-            return self.recorder.expand(self)
-        if self.ndim and key in ((..., 0), (..., slice(None, 1))):
-            return self.recorder.first(self, key)
-        raise NotImplementedError(f"Recorded are [..., None], 0 and :1; got {key!r}.")
+        if type(key) is tuple and len(key) == 2 and key[0] is ...:
+            if key[1] is None:
+                return self.recorder.expand(self)
+            if self.ndim and str(key[1]) in ("0", "slice(None, 1, None)"):
+                return self.recorder.first(self, key)
+        raise NotImplementedError("Recorded are the indices [..., None], [..., 0] and [..., :1].")
 
     def __neg__(self) -> "Symbol":
         return self.recorder.call("negative", self)
@@ -176,6 +178,8 @@ class Recorder:
 
     def where(self, condition: Symbol, a: Any, b: Any) -> Symbol:
         """One of two, element by element."""
+        if condition.dtype != np.bool_:
+            raise NotImplementedError(f"A condition is a bool; got {condition.dtype}.")
         dtype = np.result_type(*[o.dtype if isinstance(o, Symbol) else o for o in (a, b)])
         symbols = [condition, self.symbol(a, dtype), self.symbol(b, dtype)]
         return self._note_element_wise("where", symbols, dtype)
@@ -217,7 +221,7 @@ class Recorder:
 
     def copy(self, x: Symbol) -> Symbol:
         """The same in an array of its own, however often it is asked for."""
-        self.values.append(Value("positive", (x.number,), x.dtype, x.shape))
+        self.values.append(Value("copy", (x.number,), x.dtype, x.shape))
         return Symbol(self, len(self.values) - 1)
 
     def symbol(self, value: Any, dtype: DType | None = None, shape: Shape = ()) -> Symbol:
@@ -250,6 +254,9 @@ class Recorder:
         samples = [np.empty(0, o.dtype) if isinstance(o, Symbol) else o for o in operands]
         with np.errstate(all="ignore"):
             dtype = function(*samples).dtype
+        if name == "pow" and isinstance(operands[1], Symbol) and operands[1].shape:
+            # An array, be it of one number: NumPy takes powers of a number in another way.
+            operands = operands[0], self.copy(operands[1])
         # A number of Python beside an array is of the array's dtype.
         beside = np.result_type(*samples)
         symbols = [self.symbol(o, None if isinstance(o, Symbol) else beside) for o in operands]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache, lru_cache
+from itertools import count
 from math import prod
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +29,7 @@ from xbce._numbers import is_number, is_one
 from xbce._program import record
 from xbce._recipe import Recipe
 from xbce._steps import Results, Step, StepName, compose
-from xbce._typing import Namespace, Operands
+from xbce._typing import Namespace, Operands, Shape
 
 # Chosen from the tables in docs/measurements.md. Between operations threads wait for the
 # interpreter's lock, the less the larger their blocks are.
@@ -56,10 +57,10 @@ def run(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
         elif isinstance(operand, np.ndarray):
             break
     else:
-        return _steps.run(recipe, _small, operands)
+        return _steps.run(recipe, _plainly, operands)
     # Other subclasses than memory maps say themselves what comes of them, at any size.
     if any(_foreign(o) for o in operands.values() if type(o) is not np.memmap):
-        return _steps.run(recipe, _small, operands)
+        return _steps.run(recipe, _plainly, operands)
     plain = {name: _plain(operand) for name, operand in operands.items()}
     if _options.current().fuse is True and not recipe.loss.over_classes:
         from xbce._engines import _torch_compile
@@ -89,7 +90,7 @@ def run_arrays(
         if isinstance(operand, np.ndarray) and operand.size > SMALL:
             break
     else:
-        return _steps.run(recipe, _small, operands)
+        return _steps.run(recipe, _plainly, operands)
     threads = _options.threads() if most is None else most()
 
     def execute_step(name: StepName, operands: Operands) -> Results:
@@ -107,7 +108,7 @@ def _execute(step: Step, operands: Operands, threads: int, parallel: int) -> Res
     recipe = step.recipe
     arrays = [o for o in operands.values() if isinstance(o, np.ndarray)]
     if step.of_rank_0 or not arrays:
-        return step(_small, operands)
+        return step(_plainly, operands)
     largest = max(arrays, key=lambda array: (array.ndim, array.size))
     shape, work = largest.shape, largest.size
     loop = shape[:-1] if recipe.loss.over_classes else shape
@@ -116,44 +117,54 @@ def _execute(step: Step, operands: Operands, threads: int, parallel: int) -> Res
         work = prod(map(max, zip(*counted, strict=True)))
     layout = laid_out(recipe, operands, loop) if work > SMALL and loop else None
     if layout is None:
-        return step(_small, operands)
+        return step(_plainly, operands)
     return _Blocks(step, layout).run(max(1, min(threads, work // parallel)))
 
 
 # --- a step, recorded ---------------------------------------------------------------
 
+_Inputs = tuple[tuple[str, Any, Shape], ...]
+_Numbers = tuple[tuple[str, float, str], ...]
 
 _CHANGING = ("weights", "share")
 """Numbers that are another with each call, and only factors: no part of a program."""
+OFTEN = 2**18
+"""Elements up to which a step with numbers that may change is recorded when it comes again."""
 
 
 def _recorded(step: Step, layout: Layout) -> tuple[Replay | None, dict[str, Any]]:
     """The step as a program, and what it takes beside the arrays."""
-    inputs = [(name, array.dtype, layout.shape(name)) for name, array in layout.arrays.items()]
-    numbers, others, dtype = [], dict(layout.others), np.dtype(step.recipe.dtype)
-    for name, operand in layout.others.items():
-        if is_number(operand) and (name not in _CHANGING or is_one(operand)):
-            numbers.append((name, operand))
-            continue
-        others[name] = dtype.type(operand) if is_number(operand) else np.asarray(operand)
-        inputs.append((name, others[name].dtype, ()))
     if step.name == "denominator":  # it compares sizes, which no program knows
         return None, layout.others
-    replay = _replay(step, tuple(inputs), tuple(numbers))
-    return replay, layout.others if replay is None else others
+    inputs = [(name, array.dtype, layout.shape(name)) for name, array in layout.arrays.items()]
+    numbers, found, dtype = [], {}, np.dtype(step.recipe.dtype)
+    for name, operand in layout.others.items():
+        if is_number(operand) and (name not in _CHANGING or is_one(operand)):
+            numbers.append((name, operand, str(operand)))  # -0.0 equals 0.0
+            continue
+        found[name] = dtype.type(operand) if is_number(operand) else np.asarray(operand)
+        inputs.append((name, found[name].dtype, ()))
+    kind = step, tuple(inputs), tuple(numbers)
+    # Over few classes a program adds them in another order, which is to be the same each time.
+    changes = bool(numbers or step.recipe.constants) and not step.recipe.loss.over_classes
+    first = changes and prod(layout.loop) < OFTEN and next(_times(*kind)) == 0
+    replay = None if first else _replay(*kind)
+    return replay, layout.others if replay is None else found
 
 
 @lru_cache(maxsize=1024)
-def _replay(
-    step: Step,
-    inputs: tuple[Any, ...],
-    numbers: tuple[tuple[str, float], ...],
-) -> Replay | None:
+def _times(step: Step, inputs: _Inputs, numbers: _Numbers) -> Iterator[int]:
+    """How often it came: what changes with each call, as a gamma may, is not worth recording."""
+    return count()
+
+
+@lru_cache(maxsize=1024)
+def _replay(step: Step, inputs: _Inputs, numbers: _Numbers) -> Replay | None:
     """The program of a step; None where it does what can not be recorded."""
     kinds = {name: (dtype, shape) for name, dtype, shape in inputs}
     try:
-        return Replay(record(step, kinds, dict(numbers)))
-    except (NotImplementedError, AttributeError, TypeError):
+        return Replay(record(step, kinds, {name: number for name, number, _ in numbers}))
+    except (NotImplementedError, AttributeError, TypeError, ValueError):
         return None  # if it is an error of the formula, it comes again where that is run
 
 
@@ -174,6 +185,8 @@ class _Blocks:
         loop, each = self.layout.loop, self._bytes_of_a_loss()
         threads = max(1, min(threads, SHARED // each))
         self.block = max(1, min(SHARED // threads, BLOCK) // each)
+        if self.replay is not None and threads == 1 and prod(loop) <= self.block:
+            return self._run_at_once(self.replay)
         todo = deque(enumerate(parts(loop, self.block, threads)))
         self.sums = np.empty(len(todo), dtype=self.step.recipe.sums_in)
         if self.replay is None:  # only results tell what arrays they need
@@ -195,15 +208,25 @@ class _Blocks:
         arrays = [self.layout.restored(array) for array in self.arrays]
         return (self.sums.sum(), *arrays) if self.step.summed else tuple(arrays)
 
+    def _run_at_once(self, replay: Replay) -> Results:
+        """The results of a single block."""
+        layout, loop = self.layout, self.layout.loop
+        kept = [value for value in replay.results if not is_total(value)]
+        outputs = [np.empty(layout.sizes(value.shape, loop), value.dtype) for value in kept]
+        buffers = [np.empty(layout.sizes(shape, loop), dtype) for dtype, shape in replay.buffers]
+        found = replay.run(layout.arrays | layout.others, outputs, buffers)
+        first = int(self.step.summed)
+        return (*found[:first], *[layout.restored(array) for array in found[first:]])
+
     def _bytes_of_a_loss(self) -> int:
         """Of what a thread needs."""
+        if self.replay is not None:
+            return self.replay.bytes_of_a_loss
         largest = max(self.layout.arrays.values(), key=lambda array: array.size)
         row = prod(largest.shape[len(self.layout.loop) :])
-        if self.replay is None:  # as many as the usual formula holds, and as wide
-            width = max(array.itemsize for array in self.layout.arrays.values())
-            return 8 * row * max(width, np.dtype(self.step.recipe.dtype).itemsize)
-        kinds = self.replay.buffers
-        return max(1, sum(d.itemsize * prod(n for n in shape if n > 0) for d, shape in kinds))
+        width = max(array.itemsize for array in self.layout.arrays.values())
+        # As many as the usual formula holds, and as wide.
+        return 8 * row * max(width, np.dtype(self.step.recipe.dtype).itemsize)
 
     def _take(self, todo: deque[tuple[int, Part]]) -> None:
         """Compute the blocks that are left, on this thread."""
@@ -219,7 +242,7 @@ class _Blocks:
     def _compute(self, number: int, part: Part, buffers: list[NDArray[Any]]) -> None:
         operands = cut(self.layout, part)
         if self.replay is None:
-            found = list(self.step(_small, operands))
+            found = list(self.step(_plainly, operands))
             first = int(self.step.summed)
             for array in found[first:] if not self.arrays else ():
                 rest = array.shape[len(part) :]
@@ -245,7 +268,7 @@ def _taken(todo: deque[Any]) -> Iterator[Any]:
         yield item
 
 
-# --- the namespace of small arrays ----------------------------------------------------
+# --- the namespace of what is not recorded ----------------------------------------------------
 
 
 def _sum(array: NDArray[Any], axis: Any = None, dtype: Any = None) -> Any:
@@ -257,7 +280,7 @@ def _astype(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
 
 
 # Functions that are quicker to call than the standard's, which check more.
-_small = SimpleNamespace(**vars(np) | {"astype": _astype, "sum": _sum})
+_plainly = SimpleNamespace(**vars(np) | {"astype": _astype, "sum": _sum})
 
 
 # --- threads ----------------------------------------------------------------------

@@ -18,10 +18,12 @@ def call(values: tuple[Value, ...], value: Value) -> tuple[Callable[..., Any], t
         return _sum(value.option, value.dtype), operands
     if value.operation in _OF_OPTION:
         return _OF_OPTION[value.operation](value.option), operands
-    if value.operation == "pow" and values[operands[1]].operation == "constant":
-        quicker = _POWERS.get(values[operands[1]].option)  # as the operator of NumPy does it
-        if quicker is not None:
-            return quicker, operands[:1]
+    if value.operation == "pow":
+        base, power = (values[operand] for operand in operands)
+        # As the operator of NumPy does it, with a number as the exponent.
+        number = power.operation == "constant" and power.shape == () and base.dtype == value.dtype
+        if number and power.option in _POWERS:
+            return _POWERS[power.option], operands[:1]
     function = _FUNCTIONS.get(value.operation)
     return function or getattr(np, value.operation), operands
 
@@ -39,6 +41,8 @@ RARE = 5
 """Of how many elements, as a power of 2, one must be chosen for bits to be quicker."""
 PIECE = 2**15
 """Elements whose bits are chosen at a time."""
+ROWS = 32
+"""Rows that are few enough to choose in one after the other, where one is to stretch to all."""
 _INTEGERS = {2: np.int16, 4: np.int32, 8: np.int64}
 
 
@@ -60,6 +64,14 @@ def _choose(condition: _Array, a: Any, b: Any, target: _Array) -> bool:
     it. This needs none: b ^ ((a ^ b) & -1) is a, and with 0 in the place of -1 it is b.
     """
     integer = _INTEGERS.get(target.itemsize)
+    if target.ndim == 2 and any(o.ndim == 2 and len(o) < len(target) <= ROWS for o in (a, b)):
+        rows = (np.broadcast_to(o, target.shape) if o.ndim else o for o in (condition, a, b))
+        condition, a, b = rows
+        for number, place in enumerate(target):
+            chosen, first, second = (o[number] if o.ndim else o for o in (condition, a, b))
+            if not _choose(chosen, first, second, place):
+                return False
+        return True
     flat = []
     for array in (condition, a, b, target):
         if array.ndim and not (array.shape == target.shape and array.flags.c_contiguous):
@@ -68,8 +80,8 @@ def _choose(condition: _Array, a: Any, b: Any, target: _Array) -> bool:
             return False
         array = array.view(np.int8 if array is condition else integer)
         flat.append(array.reshape(-1) if array.ndim else array)
-    chosen, first, second, result = flat
-    if chosen.ndim == 0:
+    ones_of, first, second, result = flat
+    if ones_of.ndim == 0:
         return False
     mask, bits = np.empty(PIECE, integer), np.empty(PIECE, integer)
     for start in range(0, result.size, PIECE):
@@ -77,7 +89,7 @@ def _choose(condition: _Array, a: Any, b: Any, target: _Array) -> bool:
         one, other = (o[part] if o.ndim else o for o in (first, second))
         place = result[part]
         ones, differ = mask[: place.size], bits[: place.size]
-        np.copyto(ones, chosen[part])
+        np.copyto(ones, ones_of[part])
         np.negative(ones, out=ones)
         np.bitwise_xor(one, other, out=differ)
         np.bitwise_and(differ, ones, out=differ)
@@ -173,6 +185,7 @@ _OF_OPTION: dict[str, Callable[[Any], Callable[..., Any]]] = {
 }
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "astype": _astype,
+    "copy": _astype,
     "where": _where,
     "pick": _pick,
     "take": _take,

@@ -1,8 +1,10 @@
 """A recorded program, run by NumPy operation by operation, into buffers that serve many blocks."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from math import prod
+from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from xbce._engines._numpy_functions import call, constant
@@ -10,24 +12,6 @@ from xbce._engines._numpy_schedule import NOWHERE, Order, places, tested
 from xbce._program import Program, Value, without_unused
 
 _Array = NDArray[Any]
-
-
-class _Step(NamedTuple):
-    """``values[result] = function(*operands, target)``."""
-
-    function: Callable[..., Any]
-    operands: tuple[int, ...]
-    result: int
-    target: int
-
-
-class _Skip(NamedTuple):
-    """Where the condition holds nowhere, the result is the other value, and the next steps go."""
-
-    condition: int
-    other: int
-    result: int
-    steps: int
 
 
 class Replay:
@@ -39,56 +23,76 @@ class Replay:
         What a block gives.
     buffers : list of (dtype, shape)
         What it needs beside its operands and results.
+    bytes_of_a_loss : int
+        What these take for each element, or row of classes.
+    source : str
+        The function that computes a block, which is compiled: a loop over the operations would
+        take half as long as these on short arrays.
     """
 
     def __init__(self, program: Program) -> None:
         program = _turned(program) if _has_few_classes(program) else _with_picks(program)
-        values = program.values
-        self.results = [values[number] for number in program.results]
-        self._numbers = program.results
+        self.results = [program.values[number] for number in program.results]
         order = Order(program)
         targets, self.buffers = places(program, order)
-        self._steps: list[_Step | _Skip] = []
-        for number, skips in order.lines:
-            if skips:
-                condition, _, other = values[number].operands
-                self._steps.append(_Skip(tested(values, condition), other, number, skips))
-            else:
-                function, operands = call(values, values[number])
-                target = targets.get(number, NOWHERE)
-                self._steps.append(_Step(function, operands, number, target))
-        self._inputs = [(n, v.option) for n, v in enumerate(values) if v.operation == "input"]
-        fixed = ("constant", "arange")
-        self._start = [constant(v) if v.operation in fixed else None for v in values]
+        sizes = [d.itemsize * prod(n for n in shape if n > 0) for d, shape in self.buffers]
+        self.bytes_of_a_loss = max(1, sum(sizes))
+        names: dict[str, Any] = {"count_nonzero": np.count_nonzero}
+        self.source = _source(program, order, targets, names)
+        exec(compile(self.source, "<program>", "exec"), names)
+        self._run: Callable[..., list[Any]] = names["run"]
 
     def run(
         self, operands: dict[str, Any], outputs: Sequence[_Array], buffers: Sequence[_Array]
     ) -> list[Any]:
         """The results of a block: sums of all as numbers, the others in the outputs."""
-        values = self._start.copy()
-        for number, name in self._inputs:
-            values[number] = operands[name]
-        targets = (*outputs, *buffers, None)
-        steps, place, end = self._steps, 0, len(self._steps)
-        while place < end:
-            step = steps[place]
-            place += 1
-            if isinstance(step, _Skip):
-                if not values[step.condition].any():
-                    values[step.result] = values[step.other]
-                    place += step.steps
-                continue
-            function, used, result, target = step
-            values[result] = function(*[values[number] for number in used], targets[target])
-        return [values[number] for number in self._numbers]
+        return self._run(operands, (*outputs, *buffers))
+
+
+def _source(program: Program, order: Order, targets: dict[int, int], names: dict[str, Any]) -> str:
+    """The program as a function of Python; adds what it calls by name."""
+    values, lines = program.values, ["def run(operands, targets):"]
+    for number, value in enumerate(values):
+        if value.operation == "input":
+            lines.append(f"    v{number} = operands[{value.option!r}]")
+        elif value.operation in ("constant", "arange"):
+            names[f"v{number}"] = constant(value)
+    for target in sorted({targets[n] for n in targets if targets[n] != NOWHERE}):
+        lines.append(f"    t{target} = targets[{target}]")
+    open_ends: list[tuple[int, int]] = []  # of a choice: the line after it, and its value
+    indent = "    "
+    for place, (number, skips) in enumerate(order.lines):
+        condition, *_ = operands = values[number].operands
+        if skips:
+            lines.append(f"{indent}if count_nonzero(v{tested(values, condition)}):")
+            open_ends.append((place + 1 + skips, number))
+            indent += "    "
+            continue
+        function = f"{values[number].operation}_{number}"
+        names[function], operands = call(values, values[number])
+        target = targets.get(number, NOWHERE)
+        given = [f"v{n}" for n in operands] + ["None" if target == NOWHERE else f"t{target}"]
+        lines.append(f"{indent}v{number} = {function}({', '.join(given)})")
+        while open_ends and open_ends[-1][0] == place + 1:
+            chosen = open_ends.pop()[1]
+            indent = indent[4:]
+            lines.append(f"{indent}else:")
+            lines.append(f"{indent}    v{chosen} = v{values[chosen].operands[2]}")
+    lines.append(f"    return [{', '.join(f'v{number}' for number in program.results)}]")
+    return "\n".join(lines)
 
 
 def _has_few_classes(program: Program) -> bool:
     """Whether it is of so few classes that loops along them would be short."""
     numbers = [value.option for value in program.values if value.operation == "arange"]
-    first = any(value.operation == "first" for value in program.values)
-    ranks = {len(value.shape) for value in program.values}
-    return bool(numbers) and max(numbers) <= FEW and max(ranks) == 2 and not first
+    if not numbers or not 1 < max(numbers) == min(numbers) <= FEW:
+        return False
+    for value in program.values:
+        along = value.operation in _ALONG and value.option is not None
+        of_classes = along and len(program.values[value.operands[0]].shape) == 2
+        if len(value.shape) > 2 or (along and of_classes == (value.operation == "expand")):
+            return False
+    return True
 
 
 FEW = 32
@@ -101,15 +105,21 @@ def _turned(program: Program) -> Program:
     moved: list[int] = []
     for value in program.values:
         shape = value.shape[::-1] if len(value.shape) == 2 else value.shape
+        if len(shape) == 1 and shape[0] > 1:  # of the classes themselves
+            shape = (*shape, 1)
         operands = tuple([moved[operand] for operand in value.operands])
         if value.operation == "input":
             values.append(value)
             if shape != value.shape:
                 values.append(Value("turn", (len(values) - 1,), value.dtype, shape))
         elif value.operation == "arange":
-            values.append(value._replace(shape=(*shape, 1)))
+            values.append(value._replace(shape=shape))
         else:
-            option = 0 if value.operation in _ALONG and value.option == -1 else value.option
+            option = value.option
+            if value.operation == "first":
+                option = (option[1], ...)
+            elif value.operation in _ALONG and option == -1:
+                option = 0
             values.append(value._replace(operands=operands, shape=shape, option=option))
         moved.append(len(values) - 1)
     results = []
@@ -121,7 +131,7 @@ def _turned(program: Program) -> Program:
     return Program(tuple(values), tuple(results))
 
 
-_ALONG = ("sum", "argmax", "expand")
+_ALONG = ("sum", "argmax", "expand", "first")
 
 
 def _with_picks(program: Program) -> Program:
@@ -133,7 +143,11 @@ def _with_picks(program: Program) -> Program:
     values = list(program.values)
     for number, value in enumerate(program.values):
         own = _number_of_row(program, value)
-        if own is not None and value.shape == values[value.operands[2]].shape:
+        if own is None:
+            continue
+        chosen, other = (program.values[operand] for operand in value.operands[1:])
+        one = chosen.operation == "constant" or chosen.shape[-1:] in ((), (1,))
+        if one and value.shape == other.shape:
             operands = own, *value.operands[1:]
             values[number] = value._replace(operation="pick", operands=operands)
     for number, value in enumerate(program.values):
@@ -157,9 +171,10 @@ def _number_of_row(program: Program, value: Value) -> int | None:
     mask = program.values[value.operands[0]]
     if mask.operation != "equal" or mask.shape != value.shape:
         return None
-    classes, number = mask.operands
-    wide = program.values[classes].operation == "arange" and program.values[classes].option >= MANY
-    return number if wide and program.values[number].shape[-1:] == (1,) else None
+    classes, number = (program.values[operand] for operand in mask.operands)
+    wide = classes.operation == "arange" and classes.option >= MANY and len(mask.shape) > 1
+    whole = number.dtype.kind in "iu" and number.shape[-1:] == (1,)
+    return mask.operands[1] if wide and whole else None
 
 
 MANY = 64

@@ -159,8 +159,10 @@ def places(program: Program, order: Order) -> tuple[dict[int, int], list[Kind]]:
         if _is_element_wise(values[number]):  # it may write over what it reads
             _give_back(free, values, place, spent)
         if not skips and number not in place and not is_total(values[number]):
-            if number in over:
-                place[number] = place.get(over[number], NOWHERE)
+            if number in over and values[number].operation in VIEWS:
+                place[number] = NOWHERE
+            elif number in over and place.get(over[number], NOWHERE) != NOWHERE:
+                place[number] = place[over[number]]
             elif number in order.lazy:  # a guard, which nearly never needs an array of its own
                 place[number] = NOWHERE
             else:
