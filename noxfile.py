@@ -163,5 +163,5 @@ def peers(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Time xbce beside other libraries: the figures, plots and tables of docs/speed.md."""
+    """Time xbce beside others, a quarter of an hour; ``-- --only pairs`` for the ratios alone."""
     run_beside_peers(session, "tests/benchmarks/speed.py")

@@ -68,8 +68,9 @@ def test_element_wise_results_of_every_loss(xp, dtype, make, loss, parameters):
         for actual, same, desired in zip(found, plain, wanted, strict=True):
             assert actual.dtype == dtype, output
             close(as_numpy(actual), desired, name, output)
-            if plain_numpy:
-                np.testing.assert_array_equal(actual, same, err_msg=output)
+            if plain_numpy:  # but for the order in which classes are added
+                eps = 16 * np.finfo(name).eps if loss.over_classes else 0
+                np.testing.assert_allclose(actual, same, eps, eps, err_msg=output)
 
 
 @pytest.mark.needs("engine")
@@ -151,7 +152,8 @@ def test_engines_give_what_the_plain_formula_gives(xp, dtype, make):
     for kind, result in public_results(make, *arrays):
         assert result.dtype == dtype, kind
         if xp.__name__ == "array_api_compat.numpy" and result.ndim > 0:
-            np.testing.assert_allclose(result, plain[kind], 4 * np.finfo(name).eps, err_msg=kind)
+            eps = 16 * np.finfo(name).eps
+            np.testing.assert_allclose(result, plain[kind], eps, eps, err_msg=kind)
         close(as_numpy(result), plain[kind], name, kind)
 
 

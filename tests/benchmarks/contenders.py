@@ -1,4 +1,4 @@
-"""What speed.py times: xbce on each library, and other implementations of the same loss.
+"""Implementations of the loss: xbce on each library, and others beside it.
 
 A contender is made from labels and logits of NumPy, and holds three calls without arguments:
 the element-wise loss, its mean, and the mean with its gradient by the logits. One that is not
@@ -150,7 +150,7 @@ def torch(inputs: Inputs, compiled: bool = False, device: str = "cpu") -> Conten
     if compiled:
         torch.compiler.reset()
         loss, mean = torch.compile(loss, dynamic=False), torch.compile(mean, dynamic=False)
-    gradient = partial(_trained, lambda: mean(leaf, labels), leaf)
+    gradient = partial(trained, lambda: mean(leaf, labels), leaf)
     calls = partial(loss, logits, labels), partial(mean, logits, labels), gradient
     return Contender(*calls, torch.cuda.synchronize if device == "cuda" else lambda: None)
 
@@ -160,14 +160,14 @@ def xbce_torch(inputs: Inputs, fuse: Any = "auto", device: str = "cpu") -> Conte
     import torch
 
     labels, logits, leaf = inputs.torch(device)
-    gradient = partial(_trained, lambda: xbce.sigmoid_cross_entropy(labels, leaf), leaf)
+    gradient = partial(trained, lambda: xbce.sigmoid_cross_entropy(labels, leaf), leaf)
     made = xbce_calls(labels, logits, fuse, gradient)
     if device == "cuda":
         made.wait = torch.cuda.synchronize
     return made
 
 
-def _trained(mean: Callable[[], Any], leaf: Any) -> Any:
+def trained(mean: Callable[[], Any], leaf: Any) -> Any:
     """Forward and backward."""
     leaf.grad = None
     mean().backward()
@@ -250,7 +250,6 @@ Maker = Callable[[Inputs], Contender]
 ON_CPU: dict[str, Maker] = {
     "xbce": xbce_numpy,
     "xbce, fuse=True": partial(xbce_numpy, fuse=True),
-    "xbce, fuse=False": partial(xbce_numpy, fuse=False),
     "xbce's bare formula": bare_formula,
     "xbce on PyTorch": xbce_torch,
     "xbce on PyTorch, fuse=True": partial(xbce_torch, fuse=True),

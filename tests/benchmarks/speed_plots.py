@@ -1,164 +1,171 @@
-"""The plots and tables of speed.py, from its results file."""
+"""The plots of speed.py, from its results files."""
 
 from pathlib import Path
 from typing import Any
 
+from libraries import DTYPES, TASKS, TITLES, reference
 from matplotlib.figure import Figure  # without pyplot Agg draws, and no display is needed
-from speed import DTYPES, LARGE, MEMORY, MOVED, TASKS, TITLES
+from pairs import BY_SIZE, NUMPY_SIZES, RIVALS, TABLES, TORCH_SIZES, numpy_name, torch_name
+from ratios import ALL, NARROW
 
-COLORS = {  # Okabe and Ito
-    "xbce": "#0072B2",
-    "xbce, fuse=True": "#56B4E9",
-    "NumPy, stable expression": "black",
-    "SciPy": "#999999",
-    "scikit-learn": "#009E73",
-    "PyTorch": "#D55E00",
-    "PyTorch, compiled": "#E69F00",
-    "JAX, jit (optax)": "#CC79A7",
-    "TensorFlow": "#8B6914",
-    "TensorFlow, XLA": "#F0E442",
-    "xbce on PyTorch": "#0072B2",
-    "xbce on PyTorch, fuse=True": "#56B4E9",
-    "xbce on JAX": "#003C5F",
-    "xbce on CuPy": "#003C5F",
-}
+# Okabe and Ito
+BLUE, ORANGE, GREEN, PURPLE, RED = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00"
+LINES = dict(zip(RIVALS, (RED, ORANGE, GREEN, PURPLE), strict=True))
+TICKS = [2.0**power for power in range(-7, 8)]
 
 
-def draw_all(results: dict[str, Any], folder: Path, stem: str) -> None:
-    """Write the plots as PNG files."""
-    growth(results).savefig(folder / f"{stem}-growth.png")
-    ratios(results).savefig(folder / f"{stem}-ratios.png")
-    if memory(results):
-        draw_memory(results).savefig(folder / f"{stem}-memory.png")
+def draw_pairs(results: dict[str, Any], folder: Path) -> None:
+    """Write the plots of ratios as PNG files."""
+    bars(results).savefig(folder / "speed-ratios.png")
+    sizes(results).savefig(folder / "speed-sizes.png")
 
 
-def is_ours(name: str) -> bool:
-    """Whether it is xbce."""
-    return name.startswith("xbce")
+def draw_libraries(results: dict[str, Any], folder: Path, stem: str) -> None:
+    """Write the plots of all libraries as PNG files, as far as they were measured."""
+    if "times" in results:
+        multiples(results).savefig(folder / f"{stem}-libraries.png")
+    if "memory" in results:
+        memory(results["memory"]).savefig(folder / f"{stem}-memory.png")
 
 
-def dashes(name: str) -> str:
-    """By library, where xbce is on several."""
-    return "--" if "xbce on PyTorch" in name else ":" if "xbce on JAX" in name else "-"
+def title(figure: Figure, text: str, results: dict[str, Any]) -> None:
+    """What it shows, where and when it was measured."""
+    figure.suptitle(f"{text}\n{results['machine']}, {results['date']}", fontsize=11)
 
 
-def shown(results: dict[str, Any]) -> list[str]:
-    """The contenders that the plots of arrays show: those with a colour."""
-    sizes = next(iter(results["times"].values()))
-    names = next(iter(sizes.values()))["loss"]
-    return [name for name in COLORS if name in names]
-
-
-def growth(results: dict[str, Any]) -> Figure:
-    """Time a call against size, a line a contender, a panel a task and dtype."""
-    figure = Figure(figsize=(11, 7.5), dpi=150, layout="constrained")
-    figure.suptitle(f"Time of a call against size; {results['machine']}, {results['date']}")
-    panels = figure.subplots(len(DTYPES), len(TASKS), sharex=True, sharey=True)
-    for row, dtype in zip(panels, DTYPES, strict=True):
-        for axes, task in zip(row, TASKS, strict=True):
-            times = results["times"][dtype]
-            sizes = sorted(times, key=int)
-            for name in shown(results):
-                values = [times[size][task][name] for size in sizes]
-                style = {"linewidth": 2.5} if is_ours(name) else {"linewidth": 1, "marker": "."}
-                style |= {"color": COLORS[name], "label": name, "linestyle": dashes(name)}
-                axes.loglog([int(size) for size in sizes], values, **style)
-            axes.set_title(f"{TITLES[task]}, {dtype}")
-            axes.grid(alpha=0.3)
-        row[0].set_ylabel("seconds")
-    for axes in panels[-1]:
-        axes.set_xlabel("elements")
-    handles, names = panels[0][0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=5, frameon=False)
-    return figure
-
-
-def ratios(results: dict[str, Any]) -> Figure:
-    """Time divided by that of xbce at the largest common size of the plots."""
-    figure = Figure(figsize=(11, 6.5), dpi=150, layout="constrained")
-    size, ours = reference(results)
-    figure.suptitle(
-        f"Time as a multiple of that of {ours}, {int(size):,} elements; below 1 is faster"
-    )
-    panels = figure.subplots(1, len(TASKS), sharey=True)
-    for axes, task in zip(panels, TASKS, strict=True):
-        names = [name for name in shown(results) if name != ours][::-1]
-        for offset, dtype in ((0.2, "float32"), (-0.2, "float64")):
-            times = results["times"][dtype][size][task]
-            values = [times[name] / times[ours] for name in names]
-            places = [place + offset for place in range(len(names))]
-            color = "#0072B2" if dtype == "float32" else "#E69F00"
-            axes.barh(places, values, height=0.38, color=color, label=dtype)
-            for place, value in zip(places, values, strict=True):
-                axes.annotate(f"{value:.1f}", (value, place), (3, 0), fontsize=8, va="center",
-                              textcoords="offset points")  # fmt: skip
-        axes.axvline(1, color="black", linewidth=1)
-        axes.set_yticks(range(len(names)), names)
-        axes.set(title=TITLES[task], xscale="log", xlabel="multiple")
-        axes.margins(x=0.2)
+def bars(results: dict[str, Any]) -> Figure:
+    """A bar a pair, from the line at 1, a panel a library."""
+    groups = {name: results["pairs"][name] for name in TABLES if results["pairs"].get(name)}
+    lengths = [len(rows) for rows in groups.values()]
+    height = 0.27 * sum(lengths) + 0.5 * len(lengths) + 1.1
+    figure = Figure(figsize=(10, height), dpi=130, layout="constrained")
+    title(figure, "Time of a library's loss / time of xbce; above 1, xbce is ahead", results)
+    options = {"sharex": True, "squeeze": False, "height_ratios": [n + 0.6 for n in lengths]}
+    panels = figure.subplots(len(groups), 1, **options)[:, 0]
+    for axes, (group, rows) in zip(panels, groups.items(), strict=True):
+        bars_of_group(axes, rows)
+        axes.set_title(group, fontsize=10, loc="left")
+    scale(panels[-1], "x", [columns for rows in groups.values() for columns in rows.values()])
+    panels[-1].set_xlabel("theirs / xbce")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
-def memory(results: dict[str, Any]) -> dict[str, Any]:
-    """Peak memory by contender."""
-    return results.get("memory, MiB at 2^25 float32") or {}
+def bars_of_group(axes: Any, rows: dict[str, Any]) -> None:
+    """Two bars a pair: with all instructions of the processor, and without AVX-512."""
+    for column, offset, color in ((ALL, -0.2, BLUE), (NARROW, 0.2, ORANGE)):
+        places = [n + offset for n, columns in enumerate(rows.values()) if column in columns]
+        values = [columns[column]["ratio"] for columns in rows.values() if column in columns]
+        if not values:
+            continue
+        lengths = [value - 1 for value in values]
+        axes.barh(places, lengths, left=1, height=0.38, color=color, label=column)
+        for place, value in zip(places, values, strict=True):
+            note(axes, value, place, f"{value:.2f}", left=value < 1)
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_yticks(range(len(rows)), rows, fontsize=8)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_axisbelow(True)
+    axes.grid(axis="x", alpha=0.3)
 
 
-def draw_memory(results: dict[str, Any]) -> Figure:
-    """Peak extra memory by contender and task."""
-    figure = Figure(figsize=(11, 5), dpi=150, layout="constrained")
-    found = memory(results)
-    size = MEMORY * 4 / 2**20
-    figure.suptitle(f"Memory beyond the inputs, result included; {MEMORY:,} elements of float32")
-    names = [name for name in COLORS if name in found][::-1]
-    panels = figure.subplots(1, len(TASKS), sharey=True)
-    for axes, task in zip(panels, TASKS, strict=True):
-        values = [found[name][task] for name in names]
-        axes.barh(range(len(names)), values, color=[COLORS[name] for name in names])
-        for place, value in enumerate(values):
-            axes.annotate(f"{value:.0f}", (value, place), (3, 0), fontsize=8, va="center",
-                          textcoords="offset points")  # fmt: skip
-        axes.axvline(size, color="black", linewidth=1, linestyle="--")
-        axes.set_yticks(range(len(names)), names)
-        axes.set(title=TITLES[task], xlabel="MiB; dashed: one array")
-        axes.margins(x=0.15)
+def note(axes: Any, x: float, y: float, text: str, left: bool = False) -> None:
+    """A figure at the end of a bar."""
+    side = {"xytext": (-3 if left else 3, 0), "ha": "right" if left else "left"}
+    options = {"textcoords": "offset points", "fontsize": 6.5, "va": "center"}
+    axes.annotate(text, (x, y), **side, **options)
+
+
+def scale(axes: Any, axis: str, rows: list[dict[str, Any]]) -> None:
+    """A logarithmic axis for these ratios, with powers of 2 marked, and room for the figures."""
+    values = [times["ratio"] for columns in rows for times in columns.values()] + [1]
+    room = max(1.1, (max(values) / min(values)) ** 0.14)
+    low, high = min(values) / room, max(values) * room
+    ticks = [tick for tick in TICKS if low <= tick <= high]
+    # The scale comes first: setting it takes away limits and ticks.
+    getattr(axes, f"set_{axis}scale")("log", base=2)
+    getattr(axes, f"set_{axis}lim")(low, high)
+    getattr(axes, f"set_{axis}ticks")(ticks, [f"{tick:g}" for tick in ticks])
+
+
+def sizes(results: dict[str, Any]) -> Figure:
+    """Ratios against size: one panel for PyTorch's tensors, two for NumPy's arrays."""
+    figure = Figure(figsize=(11, 4.4), dpi=130, layout="constrained")
+    title(figure, "Time of a library's loss / time of xbce, by size, float32", results)
+    panels = figure.subplots(1, 3, sharey=True)
+    torch, numpy = (results["pairs"].get(name, {}) for name in ("PyTorch", BY_SIZE))
+    for column, color in ((ALL, BLUE), (NARROW, ORANGE)):
+        names = {power: torch_name(power) for power in TORCH_SIZES}
+        line(panels[0], torch, names, column, label=f"PyTorch, {column}", color=color)
+    panels[0].set(title="mean with backward, PyTorch tensors", ylabel="theirs / xbce")
+    for axes, task in zip(panels[1:], ("loss", "mean"), strict=True):
+        for rival, color in LINES.items():
+            names = {power: numpy_name(task, power, rival) for power in NUMPY_SIZES}
+            line(axes, numpy, names, ALL, label=rival, color=color)
+        axes.set_title(f"{task}, NumPy arrays")
+    shown = [torch[name] for name in map(torch_name, TORCH_SIZES) if name in torch]
+    scale(panels[0], "y", [*shown, *numpy.values()])
+    for axes in panels:
+        axes.set_xscale("log", base=2)
+        axes.axhline(1, color="black", linewidth=1)
+        axes.set_xlabel("elements")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8, frameon=False)
     return figure
 
 
-def reference(results: dict[str, Any]) -> tuple[str, str]:
-    """The size of the ratios, and the contender that they are of."""
-    sizes = results["times"]["float32"]
-    size = str(LARGE) if str(LARGE) in sizes else max(sizes, key=int)
-    names = shown(results)
-    return size, "xbce" if "xbce" in names else names[-1]
+def line(axes: Any, rows: dict[str, Any], names: dict[int, str], column: str, **style: Any) -> None:
+    """The ratios of these rows in one column, by power of 2, where they were measured."""
+    there = {power: rows[name] for power, name in names.items() if column in rows.get(name, {})}
+    values = [columns[column]["ratio"] for columns in there.values()]
+    if values:
+        axes.plot([2**power for power in there], values, marker=".", **style)
 
 
-def tables(results: dict[str, Any]) -> str:
-    """In Markdown: ns an element at the size of the ratios, and what each moves a second."""
-    size, _ = reference(results)
-    number = int(size)
-    lines = []
-    for task in TASKS:
-        lines += [
-            f"\n{TITLES[task]}, {number:,} elements:\n",
-            "| | float32, ns an element | float64 | float32, GB/s | float64 |",
-            "| --- | ---: | ---: | ---: | ---: |",
-        ]
-        rows = {"a copy": [results["copy"][dtype][size] for dtype in DTYPES]}
-        for name in results["times"]["float32"][size][task]:
-            rows[name] = [results["times"][dtype][size][task][name] for dtype in DTYPES]
-        for name, times in rows.items():
-            moved = 2 if name == "a copy" else MOVED[task]
-            rates = [
-                moved * width * number / seconds / 1e9
-                for width, seconds in zip((4, 8), times, strict=True)
-            ]
-            figures = [f"{seconds / number * 1e9:.3g}" for seconds in times]
-            lines.append(f"| {name} | {' | '.join(figures + [f'{r:.3g}' for r in rates])} |")
-    lines += ["\none element, µs a call, float32:\n", "| | loss | mean | gradient |"]
-    lines.append("| --- | ---: | ---: | ---: |")
-    for name in results["times"]["float32"].get("1", {}).get("loss", {}):
-        row = [results["times"]["float32"]["1"][task][name] * 1e6 for task in TASKS]
-        lines.append(f"| {name} | {' | '.join(f'{value:.3g}' for value in row)} |")
-    return "\n".join(lines)
+def multiples(results: dict[str, Any]) -> Figure:
+    """Time of other libraries divided by that of xbce, at the size of the table."""
+    size, ours = reference(results)
+    hidden = ("xbce on", "xbce's") if ours == "xbce" else ()  # the table has them
+    names = list(results["times"]["float32"][size]["loss"])
+    names = [name for name in names if name != ours and not name.startswith(hidden)][::-1]
+    figure = Figure(figsize=(11, 0.38 * len(names) + 1.8), dpi=130, layout="constrained")
+    title(figure, f"Time of others / time of {ours}, {int(size):,} elements", results)
+    panels = figure.subplots(1, len(TASKS), sharex=True, sharey=True)
+    rows = []
+    for axes, task in zip(panels, TASKS, strict=True):
+        for dtype, offset, color in zip(DTYPES, (0.2, -0.2), (BLUE, ORANGE), strict=True):
+            times = results["times"][dtype][size][task]
+            values = [times[name] / times[ours] for name in names]
+            places = [place + offset for place in range(len(names))]
+            lengths = [value - 1 for value in values]
+            axes.barh(places, lengths, left=1, height=0.38, color=color, label=dtype)
+            for place, value in zip(places, values, strict=True):
+                note(axes, value, place, f"{value:.2g}", left=value < 1)
+            rows += [{dtype: {"ratio": value}} for value in values]
+        axes.axvline(1, color="black", linewidth=1)
+        axes.set_yticks(range(len(names)), names, fontsize=8)
+        axes.set(title=TITLES[task], xlabel=f"theirs / {ours}")
+    scale(panels[0], "x", rows)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+def memory(results: dict[str, Any]) -> Figure:
+    """Peak extra memory by contender and task."""
+    number, found = results["elements of float32"], results["MiB"]
+    names = list(found)[::-1]
+    figure = Figure(figsize=(11, 0.27 * len(names) + 1.6), dpi=130, layout="constrained")
+    text = f"Memory beyond the inputs, result included; {number:,} elements of float32"
+    title(figure, text, results)
+    panels = figure.subplots(1, len(TASKS), sharey=True)
+    for axes, task in zip(panels, TASKS, strict=True):
+        colors = [BLUE if name.startswith("xbce") else "#999999" for name in names]
+        values = [found[name][task] for name in names]
+        axes.barh(range(len(names)), values, color=colors)
+        for place, value in enumerate(values):
+            note(axes, value, place, f"{value:.0f}")
+        axes.axvline(number * 4 / 2**20, color="black", linewidth=1, linestyle="--")
+        axes.set_yticks(range(len(names)), names, fontsize=8)
+        axes.set(title=TITLES[task], xlabel="MiB; dashed: one array")
+        axes.margins(x=0.15, y=0.02)
+    return figure
