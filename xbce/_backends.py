@@ -32,6 +32,10 @@ def _no_wait(array: Array) -> None:
     pass
 
 
+def _always(array: Array) -> bool:
+    return True
+
+
 def _own_device(array: Array) -> Device:
     return array.device
 
@@ -112,12 +116,6 @@ def _torch_widens(array: Array) -> bool:
     return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
 
 
-def _jax_usual(array: Array) -> bool:
-    import jax
-
-    return isinstance(array, jax.Array)
-
-
 def _jax_device(array: Array) -> Device | None:
     import jax
 
@@ -192,6 +190,8 @@ class Backend:
         Whether it computes with subnormal numbers; where not, it takes them for 0. A
         subnormal label then adds nothing to the loss, and what else is lost is below
         two of the smallest normal numbers.
+    warns : bool
+        Whether NumPy computes something for it, and might warn of what is legal here.
     usual : callable, optional
         Whether an array is of the library's usual kind, so that another of its type needs no other
         look.
@@ -221,6 +221,7 @@ class Backend:
     engine: str | None = None
     lazy: bool = False
     subnormals: bool = True
+    warns: bool = True
     usual: Callable[[Array], bool] | None = None
     device: Callable[[Array], Device | None] | None = None
     gradient: _Gradient | None = None
@@ -294,7 +295,8 @@ BACKENDS = (
         _ALL,
         "jax",
         subnormals=False,
-        usual=_jax_usual,
+        warns=False,
+        usual=_always,
         device=_jax_device,
         gradient=_jax_gradient,
         sums_in=_jax_widest,

@@ -63,9 +63,11 @@ def evaluate(
         raise type(error)(f"{error} (in {name!r})") from None
     if compiling():  # which reads no error state, and has no use for an engine
         results = _steps.run(recipe, xp, operands)
-    else:
+    elif _backends.of(xp).warns:
         with np.errstate(all="ignore"):  # infinite logits are legal, and 0*inf is an answer here
             results = _engines.run(recipe, xp, operands)
+    else:
+        results = _engines.run(recipe, xp, operands)
     if weighting is not None:
         gather(results[0], weighting.loss_collection, name or f"{loss.name}_loss")
     return results if len(results) > 1 else results[0]
