@@ -24,6 +24,8 @@ from xbce._program import record
 from xbce.losses import Reduction, sigmoid_cross_entropy
 from xbce.nn import sigmoid_cross_entropy_with_logits, weighted_cross_entropy_with_logits
 
+pytestmark = pytest.mark.backend("numpy")
+
 FLOATS = ("float16", "float32", "float64")
 KINDS = ("rare", "never", "always", "often", "special")
 

@@ -12,6 +12,8 @@ from table import CASES, OUTPUTS, as_tuple, has
 
 from xbce._program import Program, record
 
+pytestmark = pytest.mark.backend("numpy")
+
 FLOATS = ("float16", "float32", "float64")
 ROWS = {-1: 5, -2: 4}  # what the unknown sizes are, where NumPy says what is right
 

@@ -1,4 +1,4 @@
-"""How large NumPy's blocks should be, and when threads pay: the constants of `_engines._numpy`.
+"""How large NumPy's buffers should be, and when threads pay: the constants of `_engines._numpy`.
 
     python tests/benchmarks/blocks.py
 
@@ -51,8 +51,8 @@ def medians(choices, run):
 
 
 def block_sizes():
-    """Blocks of 2**14 to 2**20 bytes, on one thread and on two."""
-    choices = [(power, threads) for threads in (1, 2) for power in range(14, 21)]
+    """Buffers of 2**18 to 2**23 bytes for each thread, on one thread and on two."""
+    choices = [(power, threads) for threads in (1, 2) for power in range(18, 24)]
     print("bytes   threads " + "".join(f"{f.__name__ + ' ' + d:>14}" for f, d in COLUMNS))
     columns = []
     for function, dtype in COLUMNS:
@@ -70,10 +70,10 @@ def block_sizes():
 
 
 def thread_threshold():
-    """Two threads against one on arrays of 2**15 to 2**20 elements: the ratio of their times."""
+    """Two threads against one on arrays of 2**16 to 2**21 elements: the ratio of their times."""
     print("size    " + "".join(f"{f.__name__ + ' ' + d:>14}" for f, d in COLUMNS))
     _numpy.PARALLEL = 1
-    for power in range(15, 21):
+    for power in range(16, 22):
         row = ""
         for function, dtype in COLUMNS:
             z, x = arrays(dtype, 2**power)

@@ -1,7 +1,8 @@
 """How a recipe is executed, whatever it computes: one engine a file, and no engine knows a loss.
 
-_numpy          blocks that stay in the cache, on threads
-_torch          PyTorch's tensors: a rule for autograd, and NumPy's blocks on the CPU
+_numpy          the recorded formula in blocks that stay in the cache, on threads; with its
+                _layout, _program, _schedule and _functions
+_torch          PyTorch's tensors: a rule for autograd, and on the CPU NumPy's engine
 _torch_compile  torch.compile, for PyTorch's tensors and for NumPy's arrays
 _jax            jax.jit
 _cupy           one kernel by cupy.fuse
@@ -12,8 +13,9 @@ To add an engine, write a file with a function ``run(recipe, xp, operands)`` and
 the row of its library in `xbce._backends`. A library without one runs recipes plainly. Duties of
 an engine:
 
-- Return what `_steps.run` would, element by element to the last digit. The easiest way is
-  `_steps.compose` with an ``execute`` that runs one step.
+- Return what `_steps.run` would, element by element to the last digit; classes may be added in
+  another order. The easiest way is `_steps.compose` with an ``execute`` that runs one step; what
+  `_program.record` makes of a step is the list of its operations.
 - Take operands by name, never by place; numbers among them as numbers, without a program for each.
 - Broadcast: operands may be of rank 0, or have a size of 1 where others have more.
 - Keep nothing for a call but by recipe, and stay safe when many threads call.
