@@ -20,7 +20,7 @@ from xbce._engines._numpy_program import Replay
 from xbce._engines._numpy_schedule import is_total
 from xbce._evaluate import Weighting, evaluate
 from xbce._losses import Loss
-from xbce._program import record
+from xbce._recorder import record
 from xbce.losses import Reduction, sigmoid_cross_entropy
 from xbce.nn import sigmoid_cross_entropy_with_logits, weighted_cross_entropy_with_logits
 

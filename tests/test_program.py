@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from table import CASES, OUTPUTS, as_tuple, has
 
-from xbce._program import Program, record
+from xbce._program import Program
+from xbce._recorder import record
 
 pytestmark = pytest.mark.backend("numpy")
 

@@ -15,7 +15,7 @@ an engine:
 
 - Return what `_steps.run` would, element by element to the last digit; classes may be added in
   another order. The easiest way is `_steps.compose` with an ``execute`` that runs one step; what
-  `_program.record` makes of a step is the list of its operations.
+  `_recorder.record` makes of a step is the list of its operations.
 - Take operands by name, never by place; numbers among them as numbers, without a program for each.
 - Broadcast: operands may be of rank 0, or have a size of 1 where others have more.
 - Keep nothing for a call but by recipe, and stay safe when many threads call.

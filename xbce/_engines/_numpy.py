@@ -26,8 +26,8 @@ from xbce._engines._numpy_layout import Layout, Part, cut, laid_out, parts
 from xbce._engines._numpy_program import Replay
 from xbce._engines._numpy_schedule import is_total
 from xbce._numbers import is_number, is_one
-from xbce._program import record
 from xbce._recipe import Recipe
+from xbce._recorder import record
 from xbce._steps import Results, Step, StepName, compose
 from xbce._typing import Namespace, Operands, Shape
 

@@ -45,9 +45,9 @@ class options:  # noqa: N801 a function to its users
         operation of the formula on whole arrays (of Dask on whole chunks), one after the other.
     threads : int, optional
         The most threads that NumPy's blocks may use; for PyTorch's tensors no more than
-        ``torch.get_num_threads()``, and one below 2^22 elements. Where no block says it: the environment
-        variable ``XBCE_THREADS``, else the number of processors this process may use. The
-        variable is read when xbce is imported, and a wrong value is a ValueError then.
+        ``torch.get_num_threads()``, and one below 2^22 elements. Where no block says it: the
+        environment variable ``XBCE_THREADS``, else the number of processors this process may
+        use. The variable is read when xbce is imported, and a wrong value is a ValueError then.
 
     Raises
     ------
