@@ -166,6 +166,30 @@ def test_the_backward_pass_keeps_the_options_of_the_call(size):
     assert set(heard) == {("auto", 1)}
 
 
+@pytest.mark.parametrize("size", [10, 60_000])
+def test_a_gradient_that_is_an_argument_is_not_written_to(size):
+    loss = Loss("square", lambda xp, x: x * x / 2, lambda xp, x: x)
+    x = torch.linspace(1, 2, size, requires_grad=True)
+    before = x.detach().clone()
+    for reduction in (None, Weighting(reduction=Reduction.SUM)):
+        (slopes,) = torch.autograd.grad(
+            3 * evaluate(loss, {"losses": x}, weighting=reduction).sum(), x
+        )
+        torch.testing.assert_close(slopes, 3 * before)
+    torch.testing.assert_close(x.detach(), before, rtol=0, atol=0)
+
+
+def test_a_second_backward_pass_finds_the_same_gradient():
+    for size in (10, 60_000):
+        x = torch.linspace(-2, 2, size, requires_grad=True)
+        mean = losses.sigmoid_cross_entropy(torch.ones(size), x)
+        first, second = (torch.autograd.grad(f * mean, x, retain_graph=True)[0] for f in (3, 1))
+        close(first, 3 * second, rtol=1e-6, atol=0)
+        mean.backward(retain_graph=True)
+        mean.backward()
+        close(x.grad, 2 * second, rtol=1e-6, atol=0)
+
+
 def test_what_is_masked_has_gradient_zero_whatever_comes_from_outside():
     for size in (6, 60_000):
         x = torch.linspace(-2, 2, size, requires_grad=True)

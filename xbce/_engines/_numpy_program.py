@@ -26,8 +26,8 @@ class Replay:
     bytes_of_a_loss : int
         What these take for each element, or row of classes.
     source : str
-        The function that computes a block, which is compiled: a loop over the operations would
-        take half as long as these on short arrays.
+        The function that computes a block, which is compiled: a loop over the operations takes
+        longer than these themselves on short arrays.
     """
 
     def __init__(self, program: Program) -> None:

@@ -39,7 +39,8 @@ def _traced(tensors: Iterable[torch.Tensor]) -> bool:
     """Whether someone follows the operations on these tensors, other than autograd."""
     if torch.jit.is_tracing() or _get_current_dispatch_mode() is not None:
         return True
-    forward = forward_ad._current_level >= 0  # outside of forward mode no tensor has a tangent
+    # Outside of forward mode no tensor has a tangent.
+    forward = getattr(forward_ad, "_current_level", 0) >= 0
     for tensor in tensors:
         if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
             return True
@@ -118,7 +119,9 @@ class _Rule(torch.autograd.Function):  # type: ignore[misc]
         operands = dict(zip(names, values, strict=True))
         if not operands["logits"].requires_grad:
             return _evaluate(recipe, xp, operands)[0]
-        value, ctx.slopes = _evaluate(_with_slopes(recipe), xp, operands)
+        value, slopes = _evaluate(_with_slopes(recipe), xp, operands)
+        # It may be written to later, and a formula may give its argument.
+        ctx.slopes = slopes.clone() if _shares_memory(slopes, values) else slopes
         return value if recipe.result == recipe.dtype else cast(xp, value, recipe.result)
 
     @staticmethod
@@ -135,6 +138,12 @@ class _Rule(torch.autograd.Function):  # type: ignore[misc]
         if wanted:
             found |= _pulled_back(ctx, wanted, upstream)
         return (None, None, None, *found.values())
+
+
+def _shares_memory(tensor: torch.Tensor, others: Iterable[Any]) -> bool:
+    tensors = [other for other in others if isinstance(other, torch.Tensor)]
+    memory = tensor.untyped_storage().data_ptr()
+    return any(other.untyped_storage().data_ptr() == memory for other in tensors)
 
 
 def _saved(ctx: Any) -> Operands:
