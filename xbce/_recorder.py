@@ -42,13 +42,14 @@ def record(
     }
     results: list[int] = []
     for result in function(recorder, symbols | numbers):
-        if recorder.values[result.number].operation in _MADE_OF_NOTHING or result.number in results:
+        operation = recorder.values[result.number].operation
+        if operation in _IN_MEMORY_OF_OTHERS or result.number in results:
             result = recorder.copy(result)
         results.append(result.number)
     return without_unused(recorder.values, results)
 
 
-_MADE_OF_NOTHING = ("input", "constant", "arange", *VIEWS)
+_IN_MEMORY_OF_OTHERS = ("input", "constant", "arange", *VIEWS)
 
 
 class Symbol:
@@ -69,7 +70,7 @@ class Symbol:
         if type(key) is tuple and len(key) == 2 and key[0] is ...:
             if key[1] is None:
                 return self.recorder.expand(self)
-            if self.ndim and str(key[1]) in ("0", "slice(None, 1, None)"):
+            if self.ndim and type(key[1]) in (int, slice) and key[1] in (0, slice(None, 1)):
                 return self.recorder.first(self, key)
         raise NotImplementedError("Recorded are the indices [..., None], [..., 0] and [..., :1].")
 
