@@ -197,6 +197,8 @@ class Recorder:
         samples = [np.empty(0, o.dtype) if isinstance(o, Symbol) else o for o in operands]
         with np.errstate(all="ignore"):
             dtype = function(*samples).dtype
+        if name == "pow" and any(isinstance(o, Symbol) and o.dtype.kind != "f" for o in operands):
+            raise NotImplementedError("Of powers those of floats are recorded.")
         if name == "pow" and isinstance(operands[1], Symbol) and operands[1].shape:
             # An array, be it of one number: NumPy takes powers of a number in another way.
             operands = operands[0], self.copy(operands[1])

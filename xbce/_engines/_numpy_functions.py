@@ -24,6 +24,8 @@ def call(values: tuple[Value, ...], value: Value) -> tuple[Callable[..., Any], t
         number = power.operation == "constant" and power.shape == () and base.dtype == value.dtype
         if number and power.option in _POWERS:
             return _POWERS[power.option], operands[:1]
+        if number and power.option < 0:  # which it does in its own way from version to version
+            return _power(power.option), operands[:1]
     function = _FUNCTIONS.get(value.operation)
     return function or getattr(np, value.operation), operands
 
@@ -127,6 +129,14 @@ def _take(array: _Array, number: _Array, target: _Array) -> _Array:
 # --- the others -----------------------------------------------------------------------
 
 _POWERS = {0.5: np.sqrt, 1.0: np.positive, 2.0: np.square}
+
+
+def _power(exponent: float) -> Callable[..., Any]:
+    def raised(array: _Array, target: _Array) -> _Array:
+        np.copyto(target, array**exponent)
+        return target
+
+    return raised
 
 
 def _sum(axis: int | None, dtype: Any) -> Callable[..., Any]:
