@@ -192,9 +192,7 @@ class _Blocks:
         if self.replay is None:  # only results tell what arrays they need
             self._compute(*todo.popleft(), [])
         else:
-            kept = [value for value in self.replay.results if not is_total(value)]
-            shapes = [self.layout.sizes(value.shape, loop) for value in kept]
-            self.arrays = [np.empty(s, v.dtype) for s, v in zip(shapes, kept, strict=True)]
+            self.arrays = self._empty(self.replay)
         helpers = []
         with suppress(RuntimeError):  # where the interpreter is ending, no more threads begin
             helpers += [_pool(threads - 1).submit(self._take, todo) for _ in range(1, threads)]
@@ -211,12 +209,15 @@ class _Blocks:
     def _run_at_once(self, replay: Replay) -> Results:
         """The results of a single block."""
         layout, loop = self.layout, self.layout.loop
-        kept = [value for value in replay.results if not is_total(value)]
-        outputs = [np.empty(layout.sizes(value.shape, loop), value.dtype) for value in kept]
         buffers = [np.empty(layout.sizes(shape, loop), dtype) for dtype, shape in replay.buffers]
-        found = replay.run(layout.arrays | layout.others, outputs, buffers)
+        found = replay.run(layout.arrays | layout.others, self._empty(replay), buffers)
         first = int(self.step.summed)
         return (*found[:first], *[layout.restored(array) for array in found[first:]])
+
+    def _empty(self, replay: Replay) -> list[NDArray[Any]]:
+        """An array for each of the results that are no sums."""
+        kept = [value for value in replay.results if not is_total(value)]
+        return [np.empty(self.layout.sizes(v.shape, self.layout.loop), v.dtype) for v in kept]
 
     def _bytes_of_a_loss(self) -> int:
         """Of what a thread needs."""
