@@ -13,7 +13,8 @@ def row(backend):
     """A library's line of the table."""
     able = {"autodiff": "differentiates", "lazy": "lazy", "devices": "several devices"}
     words = [word for capability, word in able.items() if getattr(backend, capability)]
-    words += [] if backend.subnormals else ["takes subnormal numbers for 0"]
+    if backend.flushes:
+        words.append(f"takes subnormal numbers of {' and '.join(backend.flushes)} for 0")
     install = " ".join(backend.requires)
     return f"| {backend.name} | `{install}` | {', '.join(backend.dtypes)} | {', '.join(words)} |"
 

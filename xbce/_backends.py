@@ -10,9 +10,11 @@ standard does not tell has a function in the row, written above the table.
 
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 
@@ -144,6 +146,13 @@ def _cupy_to_numpy(array: Array) -> np.ndarray:
     return array.get()
 
 
+def _cupy_where(array: Array) -> AbstractContextManager[Any]:
+    import cupy
+
+    current = cupy.cuda.runtime.getDevice() == array.device.id
+    return nullcontext() if current else array.device
+
+
 def _cupy_wait(array: Array) -> None:
     import cupy
 
@@ -186,10 +195,9 @@ class Backend:
         Without one they are executed plainly.
     lazy : bool
         Whether arrays are graphs computed later, whose sizes may be unknown.
-    subnormals : bool
-        Whether it computes with subnormal numbers; where not, it takes them for 0. A
-        subnormal label then adds nothing to the loss, and what else is lost is below
-        two of the smallest normal numbers.
+    flushes : tuple of str
+        The dtypes in whose computations it takes subnormal numbers for 0. A subnormal label then
+        adds nothing to the loss, and what else is lost is below two of the smallest normal numbers.
     warns : bool
         Whether NumPy computes something for it, and might warn of what is legal here.
     usual : callable, optional
@@ -198,6 +206,9 @@ class Backend:
     device : callable, optional
         Where an array is, or None where it goes with any, in a library whose arrays live on devices
         that must not be mixed.
+    where : callable, optional
+        The context in which the library computes on the device of an array, where it would else do
+        so on another that is the current one.
     gradient : callable, optional
         ``gradient(function, array)``: the derivative of a scalar function, where the library
         differentiates; the plain formula is right under it.
@@ -220,10 +231,11 @@ class Backend:
     dtypes: tuple[str, ...] = ("float32", "float64")
     engine: str | None = None
     lazy: bool = False
-    subnormals: bool = True
+    flushes: tuple[str, ...] = ()
     warns: bool = True
     usual: Callable[[Array], bool] | None = None
     device: Callable[[Array], Device | None] | None = None
+    where: Callable[[Array], AbstractContextManager[Any]] | None = None
     gradient: _Gradient | None = None
     sums_in: Callable[[Namespace, Array], DType] = _float64
     numbers: Callable[[Namespace, Array], Array] = _counted
@@ -245,6 +257,10 @@ class Backend:
     def devices(self) -> bool:
         """Whether arrays live on devices that must not be mixed."""
         return self.device is not None
+
+    def at(self, array: Array) -> AbstractContextManager[Any]:
+        """The context in which it computes where the array is."""
+        return nullcontext() if self.where is None else self.where(array)
 
     def installed(self) -> bool:
         """Whether it can be imported here, which is not done."""
@@ -284,6 +300,8 @@ BACKENDS = (
         _HALF,
         "cupy",
         device=_own_device,
+        where=_cupy_where,
+        flushes=("float32",),  # CuPy compiles all kernels with -ftz=true
         numbers=_arange_there,
         to_numpy=_cupy_to_numpy,
         wait=_cupy_wait,
@@ -294,7 +312,7 @@ BACKENDS = (
         ("jax",),
         _ALL,
         "jax",
-        subnormals=False,
+        flushes=("float32", "float64"),
         warns=False,
         usual=_always,
         device=_jax_device,

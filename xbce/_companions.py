@@ -71,7 +71,8 @@ def mask(values: Values, where: Any) -> Array | None:
         if where:
             return None
         array = values.array if len(values.shape) == values.array.ndim else values.array[..., 0]
-        return array < array  # nowhere, NaN included, in whatever way the library keeps arrays
+        with _backends.of(values.xp).at(array):
+            return array < array  # nowhere, NaN included, in whatever way the library keeps arrays
     _arguments.namespace({values.argument: values.array, "where": where})
     if where.dtype != values.xp.bool:
         _arguments.fail(TypeError, f"`where` must be of dtype bool; got {where.dtype}. Compare it.")

@@ -25,6 +25,7 @@ class Value(NamedTuple):
 
         - "input", an operand of the program,
         - "constant", a number for each element,
+        - "argument", likewise, but one that is another the next time,
         - "copy", the operand in memory of its own,
         - "expand", the operand with an axis of size 1 at its end,
         - "first", the first of its last axis.
@@ -33,8 +34,8 @@ class Value(NamedTuple):
     dtype, shape
         Its own.
     option : object
-        Of an input its name, of a constant the number, of an arange its end, of "first" the index,
-        and the axis of a sum, an argmax, and of "expand".
+        Of an input its name, of a constant or an argument the number, of an arange its end, of
+        "first" the index, and the axis of a sum, an argmax, and of "expand".
     """
 
     operation: str
@@ -66,8 +67,28 @@ def without_unused(values: list[Value], results: list[int]) -> Program:
     return Program(tuple(kept), tuple([place[number] for number in results]))
 
 
+def is_total(value: Value) -> bool:
+    """Whether it is the sum of all elements."""
+    return value.operation == "sum" and value.option is None
+
+
 def broadcast(shapes: list[Shape]) -> Shape:
     """The shape that these have together."""
     rank = max(map(len, shapes))
     padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
     return tuple(next((n for n in sizes if n != 1), 1) for sizes in zip(*padded, strict=True))
+
+
+def class_of_row(program: Program, value: Value) -> int | None:
+    """Of a `where` that chooses one class of each row by its number: that number; else None.
+
+    Its mask compares the numbers of all classes with a whole number of each row.
+    """
+    if value.operation != "where":
+        return None
+    mask = program.values[value.operands[0]]
+    if mask.operation != "equal" or mask.shape != value.shape or len(mask.shape) < 2:
+        return None
+    classes, number = (program.values[operand] for operand in mask.operands)
+    whole = number.dtype.kind in "iu" and number.shape[-1:] == (1,)
+    return mask.operands[1] if classes.operation == "arange" and whole else None

@@ -77,6 +77,12 @@ class Recipe:
         logits = operands["logits"]
         return logits[..., 0] if self.loss.over_classes else logits
 
+    def has_classes(self, name: str) -> bool:
+        """Whether the operand of this name has the axis of classes, if it is no scalar."""
+        of_losses = name in ("weights", "mask", "share")
+        of_losses = of_losses or (name == "labels" and self.loss.class_numbers)
+        return self.loss.over_classes and not of_losses
+
     def cast(self, xp: Namespace, operands: Operands) -> Operands:
         """The operands in the dtypes that they are computed in."""
         found = dict(operands)

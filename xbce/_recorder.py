@@ -28,7 +28,7 @@ def record(
     inputs : dict
         Dtype and shape of each operand that is an array, or a number that may be another next time.
     numbers : dict
-        Operands that are numbers, and part of the program.
+        Operands that are numbers, and part of the program unless they are an `Argument`.
 
     Raises
     ------
@@ -49,7 +49,46 @@ def record(
     return without_unused(recorder.values, results)
 
 
-_IN_MEMORY_OF_OTHERS = ("input", "constant", "arange", *VIEWS)
+_IN_MEMORY_OF_OTHERS = ("input", "constant", "argument", "arange", *VIEWS)
+
+
+class Argument(float):
+    """A number that a formula may look at, but whose value is no part of its program.
+
+    What is made of it by arithmetic is one too: so programs of two gammas differ in their arguments
+    only, unless the formula takes another path. What other functions make of it is a plain number,
+    and part of the program.
+
+    Attributes
+    ----------
+    text : str
+        How it is made: what is made in another way is another, though it may be equal.
+    """
+
+    text: str
+
+    def __new__(cls, value: float, text: str) -> "Argument":
+        made = super().__new__(cls, value)
+        made.text = text
+        return made
+
+    def __neg__(self) -> "Argument":
+        return Argument(-float(self), f"-{self.text}")
+
+
+def _arithmetic(name: str) -> Callable[[Argument, Any], Any]:
+    def made(self: Argument, other: Any) -> Any:
+        value = getattr(float(self), name)(other)
+        if type(value) is not float:  # of a symbol, which does it itself
+            return value
+        return Argument(value, f"{name}({self.text}, {getattr(other, 'text', repr(other))})")
+
+    return made
+
+
+for _name in ("add", "sub", "mul", "truediv", "pow"):
+    setattr(Argument, f"__{_name}__", _arithmetic(f"__{_name}__"))
+    setattr(Argument, f"__r{_name}__", _arithmetic(f"__r{_name}__"))
 
 
 class Symbol:
@@ -123,7 +162,7 @@ class Recorder:
         """One of two, element by element."""
         if condition.dtype != np.bool_:
             raise NotImplementedError(f"A condition is a bool; got {condition.dtype}.")
-        dtype = np.result_type(*[o.dtype if isinstance(o, Symbol) else o for o in (a, b)])
+        dtype = np.result_type(*[o.dtype if isinstance(o, Symbol) else _plain(o) for o in (a, b)])
         symbols = [condition, self.symbol(a, dtype), self.symbol(b, dtype)]
         return self._note_element_wise("where", symbols, dtype)
 
@@ -173,6 +212,8 @@ class Recorder:
             return value if dtype is None else self.astype(value, dtype)
         with np.errstate(all="ignore"):  # it may be beyond what the dtype holds
             found = np.asarray(value, dtype)
+        if isinstance(value, Argument):
+            return self.note("argument", (), found.dtype, shape, value, value.text)
         return self.note("constant", (), found.dtype, shape, found.item())
 
     def expand(self, x: Symbol) -> Symbol:
@@ -194,7 +235,7 @@ class Recorder:
         if any(isinstance(o, np.ndarray) and o.ndim for o in operands):
             raise NotImplementedError("Arrays are recorded where they are operands only.")
         function = getattr(np, name)
-        samples = [np.empty(0, o.dtype) if isinstance(o, Symbol) else o for o in operands]
+        samples = [np.empty(0, o.dtype) if isinstance(o, Symbol) else _plain(o) for o in operands]
         with np.errstate(all="ignore"):
             dtype = function(*samples).dtype
         if name == "pow" and any(isinstance(o, Symbol) and o.dtype.kind != "f" for o in operands):
@@ -222,9 +263,11 @@ class Recorder:
         dtype: DType,
         shape: Shape,
         option: Any = None,
+        text: str | None = None,
     ) -> Symbol:
         """The value of an operation; of one that has been noted before, the same again."""
-        key = operation, operands, dtype, shape, repr(option)  # 0.0 equals -0.0, and NaN nothing
+        # 0.0 equals -0.0, and NaN nothing.
+        key = operation, operands, dtype, shape, repr(option) if text is None else text
         if key not in self._known:
             self._known[key] = len(self.values)
             self.values.append(Value(operation, operands, dtype, shape, option))
@@ -260,6 +303,11 @@ class Recorder:
             first = first * other if value.operation == "multiply" else first + other
         held = np.finfo(value.dtype).max if value.dtype.kind == "f" else 0
         return first if first <= held else inf
+
+
+def _plain(number: Any) -> Any:
+    """The number of Python that an argument is, beside which arrays keep their dtype."""
+    return float(number) if isinstance(number, Argument) else number
 
 
 def _check_last(axis: int) -> None:

@@ -17,7 +17,7 @@ from xbce._reduction import Reduction
 from xbce._typing import Array, Namespace, Operands, Scalar, Size
 
 Results = tuple[Any, ...]
-StepName = Literal["all", "terms", "sums", "denominator", "share", "quotient"]
+StepName = Literal["all", "terms", "sums", "denominator", "share", "quotient", "reduced"]
 Execute = Callable[[StepName, Operands], Results]
 
 # Their names in the class cost an attribute of an enumeration each, which a small call feels.
@@ -32,7 +32,8 @@ class Step:
     ``all`` is the whole recipe at once, for compilers. ``terms`` works element by element, or over
     the classes. So do ``sums`` and ``denominator``,
     whose first result is a sum: that of parts is the sum of their sums. ``share`` and ``quotient``
-    look at numbers and arrays of rank 0 only.
+    look at numbers and arrays of rank 0 only. ``reduced`` is all that a reduced loss
+    takes at once, with the ``denominator`` unless it is there already.
     """
 
     recipe: Recipe
@@ -59,8 +60,10 @@ def run(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
     return compose(recipe, xp, operands, lambda name, found: _STEPS[name](recipe, xp, found))
 
 
-def compose(recipe: Recipe, xp: Namespace, operands: Operands, execute: Execute) -> Results:
-    """The same, each step as ``execute(name, operands)`` gives it.
+def compose(
+    recipe: Recipe, xp: Namespace, operands: Operands, execute: Execute, at_once: bool = False
+) -> Results:
+    """The same, each step as ``execute(name, operands)`` gives it; at once, what can be.
 
     Two results with an output of two, else one. A loss that is reduced is of rank 0.
     """
@@ -69,6 +72,8 @@ def compose(recipe: Recipe, xp: Namespace, operands: Operands, execute: Execute)
     found = dict(operands)
     if recipe.reduction is not _SUM:
         denominator = _known_denominator(recipe, xp, operands)
+        if denominator is None and at_once and recipe.output == "value":
+            return execute("reduced", found)
         if denominator is None:
             needed = {name: found[name] for name in _COUNTED if name in found}
             (denominator,) = execute("denominator", needed)
@@ -78,6 +83,8 @@ def compose(recipe: Recipe, xp: Namespace, operands: Operands, execute: Execute)
         if share is None:
             (share,) = execute("share", found)
         found["share"] = share
+    if at_once:
+        return execute("reduced", found)
     found["total"], *rest = execute("sums", found)
     return (*execute("quotient", found), *rest)
 
@@ -250,6 +257,15 @@ def _quotient(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
     return (cast(xp, total, recipe.result),)
 
 
+def _reduced(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
+    """The sum and what becomes of it, and the denominator where nobody has asked for it before."""
+    found = dict(operands)
+    found["total"], *rest = _sums(recipe, xp, operands)
+    if recipe.reduction is not _SUM and "denominator" not in operands:
+        (found["denominator"],) = _denominator(recipe, xp, operands)
+    return (*_quotient(recipe, xp, found), *rest)
+
+
 def _scale(recipe: Recipe, xp: Namespace, operands: Operands) -> Scalar:
     """The weight of all losses where there is one; in their mean it cancels if it is finite."""
     if recipe.weights is None or recipe.weighs_each:
@@ -269,4 +285,5 @@ _STEPS: dict[StepName, Callable[[Recipe, Namespace, Operands], Results]] = {
     "denominator": _denominator,
     "share": _share,
     "quotient": _quotient,
+    "reduced": _reduced,
 }

@@ -5,7 +5,7 @@ _numpy          the recorded formula in blocks that stay in the cache, on thread
 _torch          PyTorch's tensors: a rule for autograd, and on the CPU NumPy's engine
 _torch_compile  torch.compile, for PyTorch's tensors and for NumPy's arrays
 _jax            jax.jit
-_cupy           one kernel by cupy.fuse
+_cupy           one kernel of the recorded formula, and one for its sum; with its _source and _lines
 _dask           one task a chunk, each by its own engine
 _options        what the user chose
 
@@ -24,7 +24,7 @@ an engine:
 - Where its arrays may be chunks of Dask's, have a function ``execute(step, xp, operands)`` too.
 """
 
-from xbce import _steps
+from xbce import _backends, _steps
 from xbce._engines import _numpy  # noqa: F401 its threads can not be set up as Python ends
 from xbce._engines._options import engine_of, options
 from xbce._recipe import Recipe
@@ -35,7 +35,15 @@ __all__ = ["options", "run"]
 
 
 def run(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
-    """The results of a recipe by the engine of its library."""
+    """The results of a recipe by the engine of its library, where the logits are."""
+    where = _backends.of(xp).where
+    if where is None:
+        return _run(recipe, xp, operands)
+    with where(operands["logits"]):
+        return _run(recipe, xp, operands)
+
+
+def _run(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
     engine = engine_of(xp)
     if engine is None:
         return _steps.run(recipe, xp, operands)

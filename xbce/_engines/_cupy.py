@@ -1,70 +1,252 @@
-"""CuPy: a step as one kernel by `cupy.fuse`, and its sum as one more.
+"""CuPy: the recorded formula as one kernel, and its sum as one more.
 
-`cupy.fuse` runs the step once on stand-ins that know operators, ufuncs and `astype`, but no
-shape: losses over classes, which gather, run operation by operation.
+`cupy.fuse` makes no kernel that would do: a sum in it keeps a single block of the device busy, and
+what is multiplied and added it lets the compiler round once, by which formulas lose digits that
+they have taken apart to keep. Here a kernel is an `ElementwiseKernel` of the recorded program,
+whose numbers are its arguments; docs/measurements.md says more.
 """
 
-from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from math import prod
+from typing import Any, NamedTuple
 
 import cupy
+import numpy as np
 
-from xbce._numbers import is_number, is_one
-from xbce._recipe import Recipe, dtype_of
-from xbce._steps import Results, Step, compose
-from xbce._typing import Namespace, Operands
+from xbce._engines._cupy_source import (
+    PREAMBLE,
+    THREADS,
+    TOTAL,
+    Source,
+    classes_of,
+    element_wise,
+    is_of_total,
+    of_totals,
+    over_items,
+)
+from xbce._numbers import is_number
+from xbce._program import Program, Value, is_total, without_unused
+from xbce._recipe import Recipe
+from xbce._recorder import Argument, record
+from xbce._steps import Results, Step, StepName, compose
+from xbce._typing import Array, DType, Namespace, Operands, Shape
+
+BLOCKS = 2**10
+"""Of a kernel that sums, at the most: with `THREADS` in each about what the largest GPUs run at a
+time, so that each thread has many elements where there are many."""
+CLASSES = 4
+"""Of a row for each of the threads that share it."""
 
 
 def run(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
-    """The results, the element-wise work of all in one kernel."""
-    return compose(recipe, xp, operands, lambda name, found: execute(Step(recipe, name), xp, found))
+    """The results, by the current stream."""
+
+    def execute_step(name: StepName, operands: Operands) -> Results:
+        return execute(Step(recipe, name), xp, operands)
+
+    return compose(recipe, xp, operands, execute_step, at_once=True)
 
 
 def execute(step: Step, xp: Namespace, operands: Operands) -> Results:
     """One step."""
-    recipe = step.recipe
-    rank = max((0 if is_number(o) else o.ndim for o in operands.values()), default=0)
-    if step.name not in ("terms", "sums") or recipe.loss.over_classes or rank == 0:
-        return step(xp, operands)
-    # A number is an array of rank 0 here: as a constant each value would need a kernel of its own,
-    # and as an argument CuPy takes it for a float64. 1 is a constant, which formulas leave out.
-    fixed = tuple(name for name, operand in operands.items() if is_one(operand))
-    dtype = dtype_of(xp, recipe.dtype)
-    free = {
-        name: cupy.full((), operand, dtype=dtype) if is_number(operand) else operand
-        for name, operand in operands.items()
-        if name not in fixed
-    }
-    results: Results = _fused(step, xp, fixed, tuple(free))(*free.values())
-    return results
+    given = _given(step, operands)
+    kernels = _kernels(step, given.inputs, given.numbers)
+    return step(xp, operands) if kernels is None else kernels.run(given)
 
 
-@lru_cache(maxsize=256)
-def _fused(
-    step: Step, xp: Namespace, fixed: tuple[str, ...], names: tuple[str, ...]
-) -> Callable[..., Any]:
-    """The step as kernels of CuPy's, of the operands of these names; the fixed ones are 1."""
-    recipe, constants = step.recipe, dict.fromkeys(fixed, 1.0)
-    wide = dtype_of(xp, recipe.sums_in)
+# --- what a step is given -----------------------------------------------------------
 
-    def terms(*free: Any) -> Any:
-        operands = constants | dict(zip(names, free, strict=True))
-        results = Step(recipe, "terms")(xp, operands)
-        return results if len(results) > 1 else results[0]
+_ARRAYS = ("labels", "logits")
+_OF_EACH = (*_ARRAYS, "weights", "mask")
+_Inputs = tuple[tuple[str, DType, Shape | None], ...]
+_Numbers = tuple[tuple[str, float, str], ...]
 
-    def total(*free: Any) -> Any:
-        return cupy.sum(terms(*free).astype(wide))  # cast first: it accumulates in that
 
-    if recipe.output == "value" and step.summed:
-        fused = cupy.fuse(kernel_name="xbce_total")(total)
-        return lambda *free: (fused(*free),)
-    fused = cupy.fuse(kernel_name="xbce_terms")(terms)
-    if not step.summed:
-        return lambda *free: results if isinstance(results := fused(*free), tuple) else (results,)
+class _Given(NamedTuple):
+    """The operands of a step, and the shape of what it goes through.
 
-    def summed(*free: Any) -> Results:
-        losses, *rest = fused(*free)  # CuPy fuses a sum with no output beside it
-        return cupy.sum(losses, dtype=wide), *rest
+    `inputs` are those of its program, where a number, which may be another with each call, has no
+    shape; `numbers` are the others.
+    """
 
-    return summed
+    operands: Operands
+    loop: tuple[int, ...]
+    inputs: _Inputs
+    numbers: _Numbers
+
+
+def _given(step: Step, operands: Operands) -> _Given:
+    recipe, found = step.recipe, dict(operands)
+    loop = recipe.shape(operands)
+    if step.of_rank_0:
+        found = {n: o for n, o in operands.items() if n not in _ARRAYS and not np.ndim(o)}
+    if step.name == "denominator":  # a weight is counted once, however often it is repeated
+        shapes = [o.shape for name, o in operands.items() if name != "logits" and np.ndim(o)]
+        counted = np.broadcast_shapes(*shapes)
+        if counted != loop:
+            found["repeats"] = prod(loop) / max(prod(counted), 1)
+        loop = counted
+    of_losses = recipe.dtype if recipe.weighs_each else recipe.sums_in
+    changing = {"share": recipe.dtype, "weights": of_losses}
+    changing |= dict.fromkeys(("denominator", "repeats"), recipe.sums_in)
+    inputs: list[tuple[str, DType, Shape | None]] = []
+    numbers: list[tuple[str, float, str]] = []
+    for name, operand in found.items():
+        if not is_number(operand):
+            inputs.append((name, operand.dtype, _shape(step, name, operand)))
+        elif name in changing:
+            inputs.append((name, np.dtype(changing[name]), None))
+        else:
+            numbers.append((name, operand, str(operand)))  # -0.0 equals 0.0
+    return _Given(found, loop, tuple(inputs), tuple(numbers))
+
+
+def _shape(step: Step, name: str, operand: Array) -> Shape:
+    """The shape for a recorder, which is to know of the size of no axis but that of classes.
+
+    Weights of rank 0 are those of each loss too, else they would be counted once.
+    """
+    if name in _OF_EACH or operand.ndim:
+        return (-1, operand.shape[-1]) if step.recipe.has_classes(name) else (-1,)
+    return ()
+
+
+# --- its kernels ----------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1024)
+def _kernels(step: Step, inputs: _Inputs, numbers: _Numbers) -> "_Kernels | None":
+    """The kernels of a step; None where it does what can not be recorded, or said in C."""
+    try:
+        return _Kernels(step, _recorded(step, inputs, numbers), inputs)
+    except (NotImplementedError, AttributeError, TypeError, ValueError):
+        return None  # if it is an error of the formula, it comes again where that is run
+
+
+def _recorded(step: Step, inputs: _Inputs, numbers: _Numbers) -> Program:
+    """The program of a step, whose numbers are its arguments."""
+    constants = tuple([(name, Argument(number, name)) for name, number in step.recipe.constants])
+    step = replace(step, recipe=replace(step.recipe, constants=constants))
+
+    def results(xp: Namespace, operands: Operands) -> Results:
+        found = step(xp, operands)
+        return (found[0] * operands["repeats"],) if "repeats" in operands else found
+
+    kinds = {name: (dtype, shape or ()) for name, dtype, shape in inputs}
+    return record(results, kinds, {name: Argument(n, name) for name, n, _ in numbers})
+
+
+class _Part(NamedTuple):
+    """A kernel, the operands and arguments that it takes, and what it gives."""
+
+    kernel: Any
+    inputs: tuple[str, ...]
+    arguments: tuple[float, ...]
+    results: tuple[Value, ...]
+
+    def given(self, operands: Operands) -> list[Any]:
+        """What it takes of the operands, and its arguments."""
+        return [*[operands[name] for name in self.inputs], *self.arguments]
+
+
+class _Kernels:
+    """The kernels of a step: one for its elements or rows, and one more if it has sums of all."""
+
+    def __init__(self, step: Step, program: Program, inputs: _Inputs) -> None:
+        self.name = f"xbce_{step.recipe.loss.name}_{step.name}"
+        self.shapes = {name: shape for name, _, shape in inputs}
+        numbers = frozenset([name for name, shape in self.shapes.items() if shape is None])
+        first, last, self.order, self.sums_in = cut(program)
+        self.classes = classes_of(first)
+        self.last: _Part | None = None
+        self.alone = not self.sums_in and (step.of_rank_0 or not step.recipe.loss.over_classes)
+        if self.alone:
+            self.first = self._part(first, element_wise(first))
+        else:
+            self.first = self._part(first, over_items(first, numbers, self.sums_in))
+        if self.sums_in:
+            self.last = self._part(last, of_totals(last, numbers, self.sums_in))
+
+    def _part(self, program: Program, source: Source) -> _Part:
+        values = program.values
+        named = [v for v in values if v.operation == "input" and not is_of_total(v)]
+        arguments = [float(v.option) for v in values if v.operation == "argument"]
+        results = [values[number] for number in program.results]
+        kernel = _compiled(source, self.name)
+        return _Part(kernel, tuple([v.option for v in named]), tuple(arguments), tuple(results))
+
+    def run(self, given: _Given) -> Results:
+        """The results."""
+        if self.alone:
+            return self.first.kernel(*self.first.given(given.operands))
+        loop, count, width = given.loop, prod(given.loop), 1
+        sizes = [count]
+        if self.classes > 1:
+            # A power of two: 1 for up to CLASSES of them, 2 for twice as many.
+            width = min(THREADS, 1 << ((self.classes - 1) // CLASSES).bit_length())
+            sizes.append(width)
+        blocks = max(1, min(BLOCKS, -(-count * width // THREADS)))
+        flat = {
+            name: _flat(given.operands[name], loop, self.shapes[name]) for name in self.first.inputs
+        }
+        kept = self.first.results[: len(self.first.results) - len(self.sums_in)]
+        arrays = [cupy.empty(loop + value.shape[1:], value.dtype) for value in kept]
+        sums = [cupy.empty(blocks, dtype) for dtype in self.sums_in]
+        results = [*sums, *[array.reshape(-1) for array in arrays]]
+        _launch(self.first, blocks, [*self.first.given(flat), *sizes, *results])
+        if self.last is None:
+            return tuple(arrays)
+        scalars = [cupy.empty((), value.dtype) for value in self.last.results]
+        _launch(self.last, 1, [*self.last.given(given.operands), *sums, blocks, *scalars])
+        found = {False: iter(arrays), True: iter(scalars)}
+        return tuple([next(found[late]) for late in self.order])
+
+
+def _launch(part: _Part, blocks: int, arguments: list[Any]) -> None:
+    part.kernel(*arguments, size=blocks * THREADS, block_size=THREADS)
+
+
+def _flat(operand: Any, loop: tuple[int, ...], shape: Shape | None) -> Any:
+    """An operand as long as the loop, in one dimension if it lies so."""
+    if not shape:
+        return operand
+    whole = loop + shape[1:]
+    if operand.shape != whole:
+        operand = cupy.broadcast_to(operand, whole)
+    return operand.reshape(-1) if operand.flags.c_contiguous else operand
+
+
+@lru_cache(maxsize=1024)
+def _compiled(source: Source, name: str) -> Any:
+    """The kernel of a source, which CuPy compiles when it is called first."""
+    return cupy.ElementwiseKernel(
+        *source, name, preamble=PREAMBLE, return_tuple=True, options=("--fmad=false",)
+    )
+
+
+# --- programs with sums of all --------------------------------------------------------
+
+
+def cut(program: Program) -> tuple[Program, Program, tuple[bool, ...], tuple[DType, ...]]:
+    """The program up to its sums, and that of what is made of them.
+
+    What is summed are the last results of the first, and "total0" and so on inputs of the second.
+    Of each result it is said whether the second gives it, and of each sum its dtype.
+    """
+    values = list(program.values)
+    totals = [number for number, value in enumerate(values) if is_total(value)]
+    late = set(totals)
+    for number, value in enumerate(values):
+        if late.intersection(value.operands):
+            late.add(number)
+    order = tuple([number in late for number in program.results])
+    early = [number for number in program.results if number not in late]
+    first = without_unused(values, early + [values[total].operands[0] for total in totals])
+    sums_in = tuple([values[total].dtype for total in totals])
+    for n, total in enumerate(totals):
+        values[total] = Value("input", (), values[total].dtype, (), f"{TOTAL}{n}")
+    last = without_unused(values, [number for number in program.results if number in late])
+    if any(value.shape for value in last.values) or any(map(is_total, first.values)):
+        raise NotImplementedError("What is made of a sum of all has rank 0, and is summed no more.")
+    return first, last, order, sums_in

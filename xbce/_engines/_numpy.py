@@ -24,8 +24,8 @@ from xbce import _steps
 from xbce._engines import _options
 from xbce._engines._numpy_layout import Layout, Part, cut, laid_out, parts
 from xbce._engines._numpy_program import Replay
-from xbce._engines._numpy_schedule import is_total
 from xbce._numbers import is_number, is_one
+from xbce._program import is_total
 from xbce._recipe import Recipe
 from xbce._recorder import record
 from xbce._steps import Results, Step, StepName, compose

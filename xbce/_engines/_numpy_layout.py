@@ -10,7 +10,6 @@ from xbce._recipe import Recipe
 from xbce._typing import Operands, Shape
 
 Part = tuple[slice, ...]
-_OF_LOSSES = ("weights", "mask", "share")
 
 
 class Layout(NamedTuple):
@@ -65,9 +64,7 @@ def laid_out(recipe: Recipe, operands: Operands, loop: tuple[int, ...]) -> Layou
         if not isinstance(operand, np.ndarray) or operand.ndim == 0:
             others[name] = operand
             continue
-        classes = recipe.loss.over_classes and name not in _OF_LOSSES
-        classes = classes and not (name == "labels" and recipe.loss.class_numbers)
-        missing = rank + classes - operand.ndim
+        missing = rank + recipe.has_classes(name) - operand.ndim
         if missing < 0:
             return None
         array = operand.reshape((1,) * missing + operand.shape) if missing else operand

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from xbce._engines._numpy_functions import call, constant
 from xbce._engines._numpy_schedule import NOWHERE, Order, places, tested
-from xbce._program import Program, Value, without_unused
+from xbce._program import Program, Value, class_of_row, without_unused
 
 _Array = NDArray[Any]
 
@@ -165,16 +165,9 @@ def _with_picks(program: Program) -> Program:
 
 
 def _number_of_row(program: Program, value: Value) -> int | None:
-    """The number of each row that the mask of a `where` compares those of many classes with."""
-    if value.operation != "where":
-        return None
-    mask = program.values[value.operands[0]]
-    if mask.operation != "equal" or mask.shape != value.shape:
-        return None
-    classes, number = (program.values[operand] for operand in mask.operands)
-    wide = classes.operation == "arange" and classes.option >= MANY and len(mask.shape) > 1
-    whole = number.dtype.kind in "iu" and number.shape[-1:] == (1,)
-    return mask.operands[1] if wide and whole else None
+    """The number by which a `where` chooses one of many classes of each row."""
+    number = class_of_row(program, value)
+    return number if number is not None and value.shape[-1] >= MANY else None
 
 
 MANY = 64

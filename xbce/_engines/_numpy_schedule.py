@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xbce._program import VIEWS, Program, Value
+from xbce._program import VIEWS, Program, Value, is_total
 from xbce._typing import Shape
 
 # --- which operations, in which order ---------------------------------------------
@@ -223,8 +223,3 @@ def _give_back(
 ) -> None:
     for number in spent:
         free.setdefault(_kind(values[number]), []).append(place[number])
-
-
-def is_total(value: Value) -> bool:
-    """Whether it is the sum of all elements."""
-    return value.operation == "sum" and value.option is None
