@@ -2,14 +2,18 @@
 
 A test that takes them runs on each backend of `xbce._backends`, in its variants,
 on each device and floating dtype it has. ``--backend NAME`` chooses; a backend that is
-not installed, or has no GPU here, skips by name.
+not installed, or has no GPU here, skips by name. ``--backend cupy`` computes on an emulator where
+there is no GPU.
 """
 
+import glob
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import array_api_compat
@@ -19,6 +23,9 @@ from array_api_extra.testing import patch_lazy_xp_functions
 from hypothesis import HealthCheck, settings
 
 from xbce._backends import BACKENDS, Backend
+
+sys.path.insert(0, str(Path(__file__).parent / "tests"))
+import emulator
 
 # Searches are the same in each run, and fixtures and arrays that take long to make are no fault.
 settings.register_profile(
@@ -52,16 +59,22 @@ class Variant:
         if not self.row.installed():
             return f"{self.name}: {self.row.module} is not installed"
         if "cuda:0" in self.devices and not _has_cuda(self.row):
-            return f"{self.name}: no CUDA GPU here"
+            emulated = f", and no emulator: {emulator.why_not()}" if self.name == "cupy" else ""
+            return f"{self.name}: no CUDA GPU here{emulated}"
         return None
 
 
 @cache
 def _has_cuda(row: Backend) -> bool:
+    if row.name == "cupy" and not _GPU and not emulator.started():
+        return False  # CuPy is not imported, so that the emulator may yet come before it
     try:
         return bool(import_module(row.module).cuda.is_available())
     except ImportError:  # CuPy without the libraries of CUDA
         return False
+
+
+_GPU = bool(glob.glob("/dev/nvidia[0-9]*"))
 
 
 def _strictest() -> AbstractContextManager[object]:
@@ -117,6 +130,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Fail where a library is chosen that no test would run on."""
     rows, tested = {row.name for row in BACKENDS}, {variant.backend for variant in VARIANTS}
     chosen = config.getoption("backend") or ()
+    if "cupy" in chosen and not _GPU and emulator.why_not() is None:
+        emulator.start()
     for name in tested - rows:
         raise pytest.UsageError(
             f"{name} has a variant in conftest.py, but no row in xbce._backends"

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import shutil
 import tempfile
 from collections.abc import Sequence
 
@@ -16,6 +17,10 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = ["3.11", "3.12", "3.13"]
 TORCH = "torch==2.13.0"
 TEST = nox.project.dependency_groups(PROJECT, "test")
+CUPY = {  # and what the emulator compiles its kernels with
+    "newest": ("cupy-cuda13x", nox.project.dependency_groups(PROJECT, "emulator")),
+    "oldest": ("cupy-cuda12x==13.4.0", nox.project.dependency_groups(PROJECT, "emulator-cuda12")),
+}
 
 # pyenv keeps Pythons where no PATH leads; python3.12 there is as good as any.
 for python in PYTHONS:
@@ -81,12 +86,19 @@ def dask(session: nox.Session) -> None:
 
 
 @nox.session
-def cupy(session: nox.Session) -> None:
-    """CuPy and PyTorch on a GPU; skips where there is none."""
-    if not glob.glob("/dev/nvidia[0-9]*"):
-        session.skip("no NVIDIA GPU here")
-    session.install("cupy-cuda13x", TORCH, *TEST, "-e", ".")
-    run_tests(session, "--backend", "cupy", "--backend", "torch-cuda")
+@nox.parametrize("release", ["newest", "oldest"])
+def cupy(session: nox.Session, release: str) -> None:
+    """CuPy on a GPU, PyTorch on CUDA beside it; where there is none, CuPy on an emulator."""
+    chosen, toolkit = CUPY[release]
+    if glob.glob("/dev/nvidia[0-9]*"):
+        session.install(chosen, TORCH, "dask[array]", *TEST, "-e", ".")
+        run_tests(session, "--backend", "cupy", "--backend", "torch-cuda")
+        return
+    if not shutil.which("gcc"):
+        session.skip("no NVIDIA GPU here, and no gcc for the emulator")
+    session.install(chosen, *toolkit, "dask[array]", "pytest-xdist", *TEST, "-e", ".")
+    tests = [] if release == "newest" else glob.glob("tests/test_engine_cupy*.py")
+    run_tests(session, "--backend", "cupy", "-k", "cupy or emulator", "-n", "auto", *tests)
 
 
 @nox.session(python="3.11")

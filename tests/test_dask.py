@@ -163,10 +163,13 @@ def test_chunks_of_cupy_stay_on_the_gpu():
     if not cupy.cuda.is_available():
         pytest.skip("cupy: no CUDA GPU here")
     z, x = (da.from_array(cupy.asarray(a), chunks=(4, 3)) for a in (Z, X))
-    losses = sigmoid_cross_entropy_with_logits(labels=z, logits=x).compute()
-    assert isinstance(losses, cupy.ndarray)
-    desired = sigmoid_cross_entropy_with_logits(labels=Z, logits=X)
-    np.testing.assert_allclose(losses.get(), desired, rtol=1e-12)
+    w = da.from_array(cupy.asarray(X[:, :1] + 9), chunks=(4, 1))
+    for (name, lazy), (_, wanted) in zip(
+        all_results(z, x, w), all_results(Z, X, X[:, :1] + 9), strict=True
+    ):
+        found = lazy.compute(scheduler="synchronous")
+        assert isinstance(found, cupy.ndarray), name
+        np.testing.assert_allclose(found.get(), wanted, rtol=1e-12, atol=1e-15, err_msg=name)
 
 
 def test_unknown_sizes_beside_known_ones():

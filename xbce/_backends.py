@@ -299,6 +299,7 @@ BACKENDS = (
         ("cupy-cuda13x",),
         _HALF,
         "cupy",
+        usual=_always,
         device=_own_device,
         where=_cupy_where,
         flushes=("float32",),  # CuPy compiles all kernels with -ftz=true

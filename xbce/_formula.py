@@ -3,7 +3,7 @@
 Every function here is pure and takes the namespace ``xp`` of its arrays first,
 so the same few lines run on every array library, inside every compiler, and in
 arbitrary precision. The sigmoid's use operators, ``astype``, ``exp``, ``log1p``,
-``where`` and ``isinf`` only: what every fuser and tracer understands. The focal loss, the
+``where`` and ``isinf`` only: what every compiler and tracer understands. The focal loss, the
 cross entropy times a power, is in `_focal`.
 
 Below, x is a logit, z its label, q the weight of the positive class (1 if none is
@@ -234,7 +234,7 @@ def masked(xp: Namespace, array: Array, mask: Array | None = None, fill: float =
         return array
     if 0 < mask.ndim < array.ndim:
         mask = mask[..., None]
-    # An array of its value, from the mask: fusers know no zeros_like.
+    # An array of its value, since some libraries take no number here.
     return xp.where(mask, array, 0 * xp.astype(mask, array.dtype) + fill)
 
 

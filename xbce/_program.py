@@ -26,6 +26,7 @@ class Value(NamedTuple):
         - "input", an operand of the program,
         - "constant", a number for each element,
         - "argument", likewise, but one that is another the next time,
+        - "total", a sum of all that another program gives, its number the option,
         - "copy", the operand in memory of its own,
         - "expand", the operand with an axis of size 1 at its end,
         - "first", the first of its last axis.
@@ -92,3 +93,30 @@ def class_of_row(program: Program, value: Value) -> int | None:
     classes, number = (program.values[operand] for operand in mask.operands)
     whole = number.dtype.kind in "iu" and number.shape[-1:] == (1,)
     return mask.operands[1] if classes.operation == "arange" and whole else None
+
+
+# --- cut at the sums of all -----------------------------------------------------------
+
+
+def cut(program: Program) -> tuple[Program, Program, tuple[bool, ...], tuple[DType, ...]]:
+    """The program up to its sums, and that of what is made of them.
+
+    What is summed are the last results of the first, and the sums have no operands in the second.
+    Of each result it is said whether the second gives it, and of each sum its dtype.
+    """
+    values = list(program.values)
+    totals = [number for number, value in enumerate(values) if is_total(value)]
+    late = set(totals)
+    for number, value in enumerate(values):
+        if late.intersection(value.operands):
+            late.add(number)
+    order = tuple([number in late for number in program.results])
+    early = [number for number in program.results if number not in late]
+    first = without_unused(values, early + [values[total].operands[0] for total in totals])
+    sums_in = tuple([values[total].dtype for total in totals])
+    for n, total in enumerate(totals):
+        values[total] = Value("total", (), values[total].dtype, (), n)
+    last = without_unused(values, [number for number in program.results if number in late])
+    if any(value.shape for value in last.values) or any(map(is_total, first.values)):
+        raise NotImplementedError("What is made of a sum of all has rank 0, and is summed no more.")
+    return first, last, order, sums_in

@@ -17,16 +17,14 @@ import numpy as np
 from xbce._engines._cupy_source import (
     PREAMBLE,
     THREADS,
-    TOTAL,
     Source,
     classes_of,
     element_wise,
-    is_of_total,
     of_totals,
     over_items,
 )
 from xbce._numbers import is_number
-from xbce._program import Program, Value, is_total, without_unused
+from xbce._program import Program, Value, cut
 from xbce._recipe import Recipe
 from xbce._recorder import Argument, record
 from xbce._steps import Results, Step, StepName, compose
@@ -78,9 +76,11 @@ class _Given(NamedTuple):
 
 def _given(step: Step, operands: Operands) -> _Given:
     recipe, found = step.recipe, dict(operands)
-    loop = recipe.shape(operands)
+    loop = ()
     if step.of_rank_0:
         found = {n: o for n, o in operands.items() if n not in _ARRAYS and not np.ndim(o)}
+    else:
+        loop = recipe.shape(operands)
     if step.name == "denominator":  # a weight is counted once, however often it is repeated
         shapes = [o.shape for name, o in operands.items() if name != "logits" and np.ndim(o)]
         counted = np.broadcast_shapes(*shapes)
@@ -170,11 +170,11 @@ class _Kernels:
 
     def _part(self, program: Program, source: Source) -> _Part:
         values = program.values
-        named = [v for v in values if v.operation == "input" and not is_of_total(v)]
+        inputs = [value.option for value in values if value.operation == "input"]
         arguments = [float(v.option) for v in values if v.operation == "argument"]
         results = [values[number] for number in program.results]
         kernel = _compiled(source, self.name)
-        return _Part(kernel, tuple([v.option for v in named]), tuple(arguments), tuple(results))
+        return _Part(kernel, tuple(inputs), tuple(arguments), tuple(results))
 
     def run(self, given: _Given) -> Results:
         """The results."""
@@ -223,30 +223,3 @@ def _compiled(source: Source, name: str) -> Any:
     return cupy.ElementwiseKernel(
         *source, name, preamble=PREAMBLE, return_tuple=True, options=("--fmad=false",)
     )
-
-
-# --- programs with sums of all --------------------------------------------------------
-
-
-def cut(program: Program) -> tuple[Program, Program, tuple[bool, ...], tuple[DType, ...]]:
-    """The program up to its sums, and that of what is made of them.
-
-    What is summed are the last results of the first, and "total0" and so on inputs of the second.
-    Of each result it is said whether the second gives it, and of each sum its dtype.
-    """
-    values = list(program.values)
-    totals = [number for number, value in enumerate(values) if is_total(value)]
-    late = set(totals)
-    for number, value in enumerate(values):
-        if late.intersection(value.operands):
-            late.add(number)
-    order = tuple([number in late for number in program.results])
-    early = [number for number in program.results if number not in late]
-    first = without_unused(values, early + [values[total].operands[0] for total in totals])
-    sums_in = tuple([values[total].dtype for total in totals])
-    for n, total in enumerate(totals):
-        values[total] = Value("input", (), values[total].dtype, (), f"{TOTAL}{n}")
-    last = without_unused(values, [number for number in program.results if number in late])
-    if any(value.shape for value in last.values) or any(map(is_total, first.values)):
-        raise NotImplementedError("What is made of a sum of all has rank 0, and is summed no more.")
-    return first, last, order, sums_in

@@ -1,6 +1,6 @@
 """The values of a recorded program as lines of CUDA C."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from math import copysign, isinf, isnan
 
 import numpy as np
@@ -46,19 +46,12 @@ def type_of(dtype: DType) -> str:
 class Lines:
     """The lines of a program.
 
-    Attributes
-    ----------
-    inputs : tuple of str
-        The operands that it has, each of which is a parameter of the kernel.
-    arguments : tuple of int
-        Its arguments, likewise.
+    Each value is a variable, constants and arguments aside. `element_of` says what the kernel calls
+    an element of an operand.
     """
 
     def __init__(self, program: Program, element_of: Callable[[str, Value], str]) -> None:
         self.program, self._element_of = program, element_of
-        values = list(enumerate(program.values))
-        self.inputs = tuple([v.option for _, v in values if v.operation == "input"])
-        self.arguments = tuple([n for n, v in values if v.operation == "argument"])
 
     def reference(self, number: int) -> str:
         """A value, where it is used."""
@@ -79,10 +72,20 @@ class Lines:
                 lines.append(f"const {type_of(value.dtype)} v{number} = {text};")
         return lines
 
+    def stores(self, results: Sequence[int], place: str) -> list[str]:
+        """The lines that put values at a place of the kernel's results."""
+        return [f"out{n}{place} = {self.reference(r)};" for n, r in enumerate(results)]
+
+    def adds(self, summed: Sequence[int]) -> list[str]:
+        """The lines that add values to the totals of a thread."""
+        return [f"total{n} += {self.reference(number)};" for n, number in enumerate(summed)]
+
     def _expression(self, value: Value) -> str:
         name, operands = value.operation, value.operands
         if name == "input":
             return self._element_of(value.option, value)
+        if name == "total":
+            return f"total{value.option}"
         if name == "arange":
             return f"({type_of(value.dtype)}){'k' if value.option > 1 else 0}"
         if name in ("sum", "argmax"):  # of a single class
@@ -126,7 +129,7 @@ def _literal(value: Value) -> str:
         return "true" if number else "false"
     if kind.kind in "iu":
         if number == np.iinfo(np.int64).min:  # C has no literal for it
-            return f"({-number - 1}LL - 1)"
+            return f"({number + 1}LL - 1)"
         suffix = {"int64": "LL", "uint64": "ULL", "uint32": "U"}.get(kind.name, "")
         return f"({type_of(kind)}){number}{suffix}" if number >= 0 else f"({number}{suffix})"
     if isnan(number) or isinf(number):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from xbce import _arguments
+from xbce import _arguments, _backends
 from xbce._engines import _options
 from xbce._numbers import is_number
 from xbce._recipe import Recipe, dtype_of
@@ -102,8 +102,9 @@ def _run_chunk(
     operands = dict(zip(names, chunks, strict=True))
     _check_sizes(stretched, operands)
     xp = _arguments.namespace_of(chunks[0])
+    where = _backends.of(xp).at(chunks[0])
     # Dask has threads of its own, one a chunk.
-    with _options.options(fuse=fuse, threads=1), np.errstate(all="ignore"):
+    with where, _options.options(fuse=fuse, threads=1), np.errstate(all="ignore"):
         execute = getattr(_options.engine_of(xp), "execute", Step.__call__)
         results: Results = execute(step, xp, {**operands, **numbers})
     if not step.summed:

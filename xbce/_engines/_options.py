@@ -39,10 +39,11 @@ class options:  # noqa: N801 a function to its users
     ----------
     fuse : {"auto", True, False}, optional
         With "auto", which holds where no block says otherwise, NumPy arrays, and PyTorch tensors on
-        the CPU, are computed by NumPy, large ones in blocks that stay in the cache; CuPy by
-        `cupy.fuse`, JAX by `jax.jit`, Dask with one task a chunk. True has NumPy and PyTorch use
-        `torch.compile` too, which takes seconds for the first call of a kind. False runs every
-        operation of the formula on whole arrays (of Dask on whole chunks), one after the other.
+        the CPU, are computed by NumPy, large ones in blocks that stay in the cache; CuPy by one
+        kernel, and a second for a sum, JAX by `jax.jit`, Dask with one task a chunk. True has NumPy
+        and PyTorch use `torch.compile` too, which takes seconds for the first call of a kind. False
+        runs every operation of the formula on whole arrays (of Dask on whole chunks), one after the
+        other.
     threads : int, optional
         The most threads that NumPy's blocks may use; for PyTorch's tensors no more than
         ``torch.get_num_threads()``, and one below 2^22 elements. Where no block says it: the

@@ -1,0 +1,266 @@
+"""CuPy's engine: few kernels, which fill the device, serve every number, and wait for nothing."""
+
+import sys
+
+import numpy as np
+import pytest
+from calls import CALLS, ELEMENTS, SECOND
+
+import xbce
+from xbce import derivatives, losses, nn
+from xbce._evaluate import evaluate
+from xbce._losses import Loss
+from xbce.losses import Reduction
+
+pytestmark = pytest.mark.backend("cupy")
+cupy = pytest.importorskip("cupy")
+emulator = sys.modules.get("emulator")
+if emulator is None or not emulator.started():
+    pytest.skip("kernels are counted by the emulator", allow_module_level=True)
+
+ROWS, CLASSES = 300, 3
+LARGE = 2**24
+
+
+def arrays(rows=ROWS, dtype="float32"):
+    """The operands of the calls in `calls`, on the current device; of values that do not matter."""
+    shapes = dict.fromkeys(("x", "z", "full", "mask", "hard"), (rows, CLASSES))
+    shapes |= dict.fromkeys(("column", "mask_column"), (rows, 1))
+    shapes |= dict.fromkeys(("rows", "mask_rows", "number"), (rows,))
+    shapes |= {"top": (1, CLASSES), "q": (CLASSES,), "smoothing": ()}
+    made = {}
+    for name, shape in shapes.items():
+        kind = "bool" if "mask" in name else "int32" if name in ("hard", "number") else dtype
+        made[name] = cupy.ndarray(shape, kind)
+    return made
+
+
+def launches(call, *arguments):
+    """The kernels that a call launches, which compute nothing."""
+    with emulator.launches_only(), emulator.watch() as seen:
+        call(*arguments)
+    return seen.launches
+
+
+REDUCED = {name: call for name, call in CALLS.items() if name != "focal"}
+GIVES_GRADIENT = {name: call for name, call in REDUCED.items() if "grad" in name}
+
+
+@pytest.mark.parametrize("name", [*ELEMENTS, *SECOND])
+def test_a_loss_and_its_derivatives_are_one_kernel(name):
+    call = (ELEMENTS | SECOND)[name]
+    assert len(launches(call, arrays())) == 1
+
+
+@pytest.mark.parametrize("reduction", list(Reduction), ids=str)
+@pytest.mark.parametrize("name", REDUCED)
+def test_a_reduced_loss_is_two_kernels_whatever_goes_with_it(name, reduction):
+    found = launches(lambda: REDUCED[name](arrays(), reduction=reduction))
+    if reduction is Reduction.NONE:
+        assert len(found) == 1
+    elif name in GIVES_GRADIENT:  # which is divided by a sum that must be there before
+        assert len(found) <= 5
+    else:
+        assert len(found) == 2
+
+
+@pytest.mark.parametrize("name", REDUCED)
+def test_kernels_over_many_elements_fill_the_device(name):
+    small = launches(REDUCED[name], arrays())
+    large = launches(REDUCED[name], arrays(LARGE // CLASSES))
+    assert [launch.name for launch in large] == [launch.name for launch in small]
+    for before, launch in zip(small, large, strict=True):
+        threads = launch.grid[0] * launch.block[0]
+        if before.grid[0] > 1:
+            assert threads >= 2**18
+        else:  # of rank 0, or of the sums of the blocks
+            assert launch.grid == before.grid == (1, 1, 1)
+
+
+# --- numbers and sizes --------------------------------------------------------------
+
+
+def focal(a, gamma=2.0, alpha=0.25):
+    nn.sigmoid_focal_loss(labels=a["z"], logits=a["x"], gamma=gamma, alpha=alpha)
+    derivatives.gradient_hessian(labels=a["z"], logits=a["x"], gamma=gamma, alpha=alpha)
+
+
+def sigmoid(a, weight=2.0, smoothing=0.1, pos_weight=3.0):
+    options = {"label_smoothing": smoothing, "pos_weight": pos_weight}
+    for reduction in Reduction:
+        losses.sigmoid_cross_entropy(a["z"], a["x"], weight, reduction=reduction, **options)
+        derivatives.value_and_grad(
+            a["hard"], a["x"], weight, reduction=reduction, where=a["mask"], **options
+        )
+
+
+def softmax(a, weight=2.0, smoothing=0.1):
+    losses.softmax_cross_entropy(a["z"], a["x"], weight, smoothing)
+    derivatives.softmax_value_and_grad(a["z"], a["x"], weight, smoothing)
+
+
+OTHERS = {
+    "gamma": (focal, [2.5, 3.0, 4.0, 5.0, 1e3, 1e9]),
+    "alpha": (focal, [0.1, 0.5, 0.75]),
+    "weight": (sigmoid, [0.5, 3.0, -1.0, 0.0, 1e30, float("inf"), float("nan")]),
+    "smoothing": (sigmoid, [0.2, 0.3, 0.5, 1.0]),
+    "pos_weight": (sigmoid, [2.0, 0.5, 1.0, 0.0, 1e9]),
+    "weight of softmax": (softmax, [0.5, 3.0]),
+    "smoothing of softmax": (softmax, [0.2, 0.5]),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_no_kernel_is_made_for_another_number(name):
+    call, numbers = OTHERS[name]
+    with emulator.launches_only():
+        call(arrays())
+        with emulator.watch() as seen:
+            for number in numbers:
+                call(arrays(), **{name.split()[0]: number})
+    assert not seen.sources
+
+
+def test_few_kernels_serve_every_gamma():
+    """The formula takes another path below 2 and below 1, and where the dtype can not hold it."""
+    with emulator.launches_only(), emulator.watch() as seen:
+        for gamma in np.geomspace(1e-3, 1e20, 100):
+            nn.sigmoid_focal_loss(labels=arrays()["z"], logits=arrays()["x"], gamma=float(gamma))
+    below_one, below_two, others, too_large = 1, 1, 1, sum(np.geomspace(1e-3, 1e20, 100) > 7e13)
+    assert len(seen.sources) <= below_one + below_two + others + too_large
+
+
+def test_no_kernel_is_made_for_another_batch():
+    with emulator.launches_only():
+        for call in (focal, sigmoid, softmax):
+            call(arrays(2))
+        with emulator.watch() as seen:
+            for rows in (1, 3, 300, 2**20):
+                for call in (focal, sigmoid, softmax):
+                    call(arrays(rows))
+    assert not seen.sources
+
+
+# --- what is compiled ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sources():
+    """What is compiled for float32, by the names of the kernels."""
+    with emulator.launches_only(), emulator.watch() as seen:
+        # Sizes and strides that nothing else has: so all is compiled here.
+        a = {name: array.T.T[::2] if array.ndim else array for name, array in arrays(22).items()}
+        a["q"], a["top"] = arrays()["q"], arrays()["top"]
+        for call in [*ELEMENTS.values(), *SECOND.values(), *CALLS.values()]:
+            call(a)
+    return seen.sources
+
+
+def test_no_product_is_rounded_together_with_a_sum(sources):
+    """Formulas take numbers apart: a compiler that puts them together again takes their digits."""
+    assert sources
+    assert all("--fmad=false" in source.options for source in sources)
+
+
+def test_float32_is_computed_in_float32(sources):
+    """Float64 is 64 times as slow on many devices; sums are added in it."""
+    assert sources
+    for source in sources:
+        if "_terms" in source.cuda:
+            assert "double" not in source.cuda.partition("extern")[2], source.cuda
+            lines = [line for line in source.ptx.splitlines() if ".f64" in line]
+            assert all(line.startswith(".global") for line in lines), lines  # of CuPy's headers
+
+
+# --- devices, streams, memory ----------------------------------------------------------
+
+
+def on_device(number, call):
+    with cupy.cuda.Device(number):
+        return call()
+
+
+@pytest.mark.parametrize("fuse", ["auto", False])
+@pytest.mark.parametrize("current", [0, 1])
+def test_results_are_where_the_logits_are(current, fuse):
+    """Whatever device is the current one, and without a copy, which would be a warning."""
+    x = np.linspace(-2, 2, 12, dtype="float32").reshape(4, 3)
+    for device in (0, 1):
+        a = on_device(device, lambda: {"x": cupy.asarray(x), "z": cupy.asarray(x > 0)})
+        with cupy.cuda.Device(current), xbce.options(fuse=fuse):
+            found = [
+                nn.sigmoid_cross_entropy_with_logits(labels=a["z"], logits=a["x"]),
+                losses.sigmoid_cross_entropy(a["z"], a["x"], where=a["z"]),
+                *derivatives.value_and_grad(a["z"], a["x"], where=False),
+                losses.softmax_cross_entropy(a["z"], a["x"]),
+            ]
+            assert cupy.cuda.runtime.getDevice() == current
+        assert [array.device.id for array in found] == [device] * 5
+
+
+@pytest.mark.parametrize("name", [*CALLS, *ELEMENTS])
+def test_a_call_neither_waits_nor_copies(name):
+    """So that a graph of CUDA can capture it, and the CPU goes on while the device computes."""
+    call, a = (CALLS | ELEMENTS)[name], arrays()
+    with emulator.launches_only():
+        call(a)
+        with emulator.watch() as seen:
+            call(a)
+    assert not seen.synchronizations
+    assert not seen.copies
+    assert not seen.sources
+
+
+def test_kernels_run_on_the_stream_of_the_caller():
+    stream, a = cupy.cuda.Stream(non_blocking=True), arrays()
+    with stream:
+        found = launches(CALLS["value_and_grad-all"], a)
+    assert found
+    assert {launch.stream for launch in found} == {stream.ptr}
+
+
+@pytest.mark.parametrize("name", [name for name in REDUCED if name not in GIVES_GRADIENT])
+def test_a_reduced_loss_needs_next_to_no_memory(name):
+    a = arrays(LARGE // CLASSES)
+    with emulator.launches_only(), emulator.watch() as seen:
+        REDUCED[name](a)
+    assert seen.allocated < 2**16
+
+
+def test_a_gradient_needs_its_own_memory_only():
+    a = arrays(LARGE // CLASSES)
+    for name in GIVES_GRADIENT:
+        with emulator.launches_only(), emulator.watch() as seen:
+            GIVES_GRADIENT[name](a)
+        assert seen.allocated < a["x"].nbytes + 2**16, name
+
+
+@pytest.mark.parametrize("cub", [False, True])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_kernels_do_not_depend_on_accelerators(dtype, cub):
+    """With CUB, as CuPy has it by default, a sum in `cupy.fuse` of CuPy 14.2 does not compile."""
+    emulator.use_cub(cub)
+    try:
+        with emulator.launches_only():
+            with emulator.watch() as seen:
+                for call in REDUCED.values():
+                    call(arrays(ROWS, dtype))
+            with emulator.watch() as again:
+                derivatives.value_and_grad(*[arrays(ROWS, dtype)[name] for name in ("z", "x")])
+    finally:
+        emulator.use_cub(False)
+    assert {launch.name.partition("_")[0] for launch in seen.launches} == {"xbce"}
+    assert len(again.launches) == 2
+
+
+# --- what is not recorded ------------------------------------------------------------
+
+
+def test_a_formula_that_can_not_be_recorded_runs_operation_by_operation():
+    def by_power(xp, labels, logits):
+        return xp.cumulative_sum(logits, axis=-1) - labels
+
+    loss = Loss("by power", by_power, by_power)
+    x, z = cupy.asarray([1.0, 2.0]), cupy.asarray([0.5, 0.25])
+    found = evaluate(loss, {"labels": z, "logits": x})
+    np.testing.assert_array_equal(found.get(), [0.5, 2.75])
