@@ -3,8 +3,8 @@
 import glob
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Sequence
 
 import nox
 
@@ -17,6 +17,7 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = ["3.11", "3.12", "3.13"]
 TORCH = "torch==2.13.0"
 TEST = nox.project.dependency_groups(PROJECT, "test")
+PARALLEL = ("-n", "auto", "--maxprocesses", "8")
 CUPY = {  # and what the emulator compiles its kernels with
     "newest": ("cupy-cuda13x", nox.project.dependency_groups(PROJECT, "emulator")),
     "oldest": ("cupy-cuda12x==13.4.0", nox.project.dependency_groups(PROJECT, "emulator-cuda12")),
@@ -30,15 +31,13 @@ for python in PYTHONS:
 
 def run_tests(session: nox.Session, *arguments: str) -> None:
     """Run pytest on the checkout, with the arguments after ``--`` if there are any."""
-    session.run("pytest", *arguments, *session.posargs)
+    session.run("pytest", *PARALLEL, *arguments, *session.posargs)
 
 
-def check_backend(
-    session: nox.Session, backend: str, *requirements: str, extra: Sequence[str] = ()
-) -> None:
+def check_backend(session: nox.Session, backend: str, *requirements: str) -> None:
     """Install a backend and run all tests of it."""
     session.install(*requirements, *TEST, "-e", ".")
-    run_tests(session, "--backend", backend, *extra)
+    run_tests(session, "--backend", backend)
 
 
 def run_beside_peers(session: nox.Session, script: str) -> None:
@@ -75,8 +74,7 @@ def torch(session: nox.Session) -> None:
 @nox.session
 def jax(session: nox.Session) -> None:
     """JAX: eager, jitted, and with 64 bits switched off."""
-    session.install("pytest-xdist")  # JAX compiles each operation for each shape: that takes long
-    check_backend(session, "jax", "jax", extra=["-n", "auto"])
+    check_backend(session, "jax", "jax")
 
 
 @nox.session
@@ -92,13 +90,14 @@ def cupy(session: nox.Session, release: str) -> None:
     chosen, toolkit = CUPY[release]
     if glob.glob("/dev/nvidia[0-9]*"):
         session.install(chosen, TORCH, "dask[array]", *TEST, "-e", ".")
-        run_tests(session, "--backend", "cupy", "--backend", "torch-cuda")
+        run_tests(session, "--backend", "cupy", "--backend", "torch-cuda", "-n", "0")
         return
-    if not shutil.which("gcc"):
-        session.skip("no NVIDIA GPU here, and no gcc for the emulator")
-    session.install(chosen, *toolkit, "dask[array]", "pytest-xdist", *TEST, "-e", ".")
-    tests = [] if release == "newest" else glob.glob("tests/test_engine_cupy*.py")
-    run_tests(session, "--backend", "cupy", "-k", "cupy or emulator", "-n", "auto", *tests)
+    if sys.platform != "linux" or not shutil.which("gcc"):
+        session.skip("no NVIDIA GPU here, and no Linux with gcc for the emulator")
+    session.install(chosen, *toolkit, "dask[array]", *TEST, "-e", ".")
+    names = [""] if release == "newest" else ["accuracy", "emulator", "engine_cupy", "reductions"]
+    tests = [file for name in names for file in sorted(glob.glob(f"tests/test_{name}*.py"))]
+    run_tests(session, "--backend", "cupy", "-k", "cupy or emulator", *tests)
 
 
 @nox.session(python="3.11")
@@ -155,7 +154,7 @@ def package(session: nox.Session) -> None:
 def thorough(session: nox.Session) -> None:
     """Every promise of accuracy, on millions of values: a quarter of an hour on two cores."""
     session.install(TORCH, "jax", "dask[array]", *TEST, "-e", ".")
-    run_tests(session, "tests/test_accuracy.py", "--thorough")
+    run_tests(session, "tests/test_accuracy.py", "--thorough", "-n", "0")
 
 
 @nox.session(default=False)
