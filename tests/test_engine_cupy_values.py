@@ -15,7 +15,7 @@ cupy = pytest.importorskip("cupy")
 if not cupy.cuda.is_available():
     pytest.skip("cupy: no CUDA GPU here, and no emulator", allow_module_level=True)
 
-from xbce._engines._cupy import BLOCKS  # noqa: E402
+from xbce._engines._cupy import BLOCKS, EACH  # noqa: E402
 from xbce._engines._cupy_source import THREADS  # noqa: E402
 
 RNG = np.random.default_rng(11)
@@ -81,6 +81,12 @@ def test_every_number_of_classes(rows, classes):
         losses.sparse_softmax_cross_entropy(gn, gx, gw, where=gw > 0.5),
         losses.sparse_softmax_cross_entropy(number, x, w, where=w > 0.5),
     )
+
+
+def test_elements_enough_for_more_blocks():
+    z, x, w = operands(WHOLE * EACH + 4099)
+    found = losses.sigmoid_cross_entropy(*both(z, x, w))
+    close(found, losses.sigmoid_cross_entropy(z, x, w))
 
 
 def test_more_rows_than_blocks():

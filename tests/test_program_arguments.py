@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from xbce._losses import FOCAL
+from xbce._numbers import Argument
 from xbce._program import Program
-from xbce._recorder import Argument, record
+from xbce._recorder import record
 
 FLOAT32 = np.dtype("float32")
 

@@ -146,7 +146,7 @@ def _cupy_to_numpy(array: Array) -> np.ndarray:
     return array.get()
 
 
-def _cupy_where(array: Array) -> AbstractContextManager[Any]:
+def _cupy_device(array: Array) -> AbstractContextManager[Any]:
     import cupy
 
     current = cupy.cuda.runtime.getDevice() == array.device.id
@@ -206,9 +206,9 @@ class Backend:
     device : callable, optional
         Where an array is, or None where it goes with any, in a library whose arrays live on devices
         that must not be mixed.
-    where : callable, optional
-        The context in which the library computes on the device of an array, where it would else do
-        so on another that is the current one.
+    device_context : callable, optional
+        ``device_context(array)``: where the library computes on the device of an array, which
+        without it would be done on the current one.
     gradient : callable, optional
         ``gradient(function, array)``: the derivative of a scalar function, where the library
         differentiates; the plain formula is right under it.
@@ -235,7 +235,7 @@ class Backend:
     warns: bool = True
     usual: Callable[[Array], bool] | None = None
     device: Callable[[Array], Device | None] | None = None
-    where: Callable[[Array], AbstractContextManager[Any]] | None = None
+    device_context: Callable[[Array], AbstractContextManager[Any]] | None = None
     gradient: _Gradient | None = None
     sums_in: Callable[[Namespace, Array], DType] = _float64
     numbers: Callable[[Namespace, Array], Array] = _counted
@@ -260,7 +260,7 @@ class Backend:
 
     def at(self, array: Array) -> AbstractContextManager[Any]:
         """The context in which it computes where the array is."""
-        return nullcontext() if self.where is None else self.where(array)
+        return nullcontext() if self.device_context is None else self.device_context(array)
 
     def installed(self) -> bool:
         """Whether it can be imported here, which is not done."""
@@ -301,7 +301,7 @@ BACKENDS = (
         "cupy",
         usual=_always,
         device=_own_device,
-        where=_cupy_where,
+        device_context=_cupy_device,
         flushes=("float32",),  # CuPy compiles all kernels with -ftz=true
         numbers=_arange_there,
         to_numpy=_cupy_to_numpy,

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from xbce._numbers import Argument
 from xbce._program import VIEWS, Program, Value, broadcast, without_unused
 from xbce._typing import DType, Shape
 
@@ -50,45 +51,6 @@ def record(
 
 
 _IN_MEMORY_OF_OTHERS = ("input", "constant", "argument", "arange", *VIEWS)
-
-
-class Argument(float):
-    """A number that a formula may look at, but whose value is no part of its program.
-
-    What is made of it by arithmetic is one too: so programs of two gammas differ in their arguments
-    only, unless the formula takes another path. What other functions make of it is a plain number,
-    and part of the program.
-
-    Attributes
-    ----------
-    text : str
-        How it is made: what is made in another way is another, though it may be equal.
-    """
-
-    text: str
-
-    def __new__(cls, value: float, text: str) -> "Argument":
-        made = super().__new__(cls, value)
-        made.text = text
-        return made
-
-    def __neg__(self) -> "Argument":
-        return Argument(-float(self), f"-{self.text}")
-
-
-def _arithmetic(name: str) -> Callable[[Argument, Any], Any]:
-    def made(self: Argument, other: Any) -> Any:
-        value = getattr(float(self), name)(other)
-        if type(value) is not float:  # of a symbol, which does it itself
-            return value
-        return Argument(value, f"{name}({self.text}, {getattr(other, 'text', repr(other))})")
-
-    return made
-
-
-for _name in ("add", "sub", "mul", "truediv", "pow"):
-    setattr(Argument, f"__{_name}__", _arithmetic(f"__{_name}__"))
-    setattr(Argument, f"__r{_name}__", _arithmetic(f"__r{_name}__"))
 
 
 class Symbol:
@@ -162,7 +124,7 @@ class Recorder:
         """One of two, element by element."""
         if condition.dtype != np.bool_:
             raise NotImplementedError(f"A condition is a bool; got {condition.dtype}.")
-        dtype = np.result_type(*[o.dtype if isinstance(o, Symbol) else _plain(o) for o in (a, b)])
+        dtype = np.result_type(_sample(a), _sample(b))
         symbols = [condition, self.symbol(a, dtype), self.symbol(b, dtype)]
         return self._note_element_wise("where", symbols, dtype)
 
@@ -235,7 +197,7 @@ class Recorder:
         if any(isinstance(o, np.ndarray) and o.ndim for o in operands):
             raise NotImplementedError("Arrays are recorded where they are operands only.")
         function = getattr(np, name)
-        samples = [np.empty(0, o.dtype) if isinstance(o, Symbol) else _plain(o) for o in operands]
+        samples = [_sample(operand) for operand in operands]
         with np.errstate(all="ignore"):
             dtype = function(*samples).dtype
         if name == "pow" and any(isinstance(o, Symbol) and o.dtype.kind != "f" for o in operands):
@@ -305,9 +267,11 @@ class Recorder:
         return first if first <= held else inf
 
 
-def _plain(number: Any) -> Any:
-    """The number of Python that an argument is, beside which arrays keep their dtype."""
-    return float(number) if isinstance(number, Argument) else number
+def _sample(operand: Any) -> Any:
+    """What NumPy promotes as it does the operand: numbers beside arrays are of their dtype."""
+    if isinstance(operand, Symbol):
+        return np.empty(0, operand.dtype)
+    return float(operand) if isinstance(operand, Argument) else operand
 
 
 def _check_last(axis: int) -> None:

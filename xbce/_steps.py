@@ -30,10 +30,9 @@ class Step:
     """One step of a recipe, a function of (xp, operands) that returns a tuple of results.
 
     ``all`` is the whole recipe at once, for compilers. ``terms`` works element by element, or over
-    the classes. So do ``sums`` and ``denominator``,
-    whose first result is a sum: that of parts is the sum of their sums. ``share`` and ``quotient``
-    look at numbers and arrays of rank 0 only. ``reduced`` is all that a reduced loss
-    takes at once, with the ``denominator`` unless it is there already.
+    the classes. So do ``sums`` and ``denominator``, whose first result is a sum: that of parts is
+    the sum of their sums. ``share`` and ``quotient`` look at numbers and arrays of rank 0 only.
+    ``reduced`` is all of these at once, but for a denominator and a share that are operands.
     """
 
     recipe: Recipe
@@ -69,20 +68,20 @@ def compose(
     """
     if recipe.reduction is _NONE:
         return execute("terms", operands)
-    found = dict(operands)
+    found, derives = dict(operands), recipe.output != "value"
     if recipe.reduction is not _SUM:
         denominator = _known_denominator(recipe, xp, operands)
-        if denominator is None and at_once and recipe.output == "value":
-            return execute("reduced", found)
-        if denominator is None:
+        if denominator is None and (derives or not at_once):
             needed = {name: found[name] for name in _COUNTED if name in found}
             (denominator,) = execute("denominator", needed)
-        found["denominator"] = denominator
-    if recipe.output != "value":
+        if denominator is not None:
+            found["denominator"] = denominator
+    if derives:
         share = _known_share(recipe, xp, found)
-        if share is None:
+        if share is None and not at_once:
             (share,) = execute("share", found)
-        found["share"] = share
+        if share is not None:
+            found["share"] = share
     if at_once:
         return execute("reduced", found)
     found["total"], *rest = execute("sums", found)
@@ -258,11 +257,13 @@ def _quotient(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
 
 
 def _reduced(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
-    """The sum and what becomes of it, and the denominator where nobody has asked for it before."""
+    """The sum and what becomes of it, and what that takes unless it is there."""
     found = dict(operands)
-    found["total"], *rest = _sums(recipe, xp, operands)
-    if recipe.reduction is not _SUM and "denominator" not in operands:
+    if recipe.reduction is not _SUM and "denominator" not in found:
         (found["denominator"],) = _denominator(recipe, xp, operands)
+    if recipe.output != "value" and "share" not in found:
+        (found["share"],) = _share(recipe, xp, found)
+    found["total"], *rest = _sums(recipe, xp, found)
     return (*_quotient(recipe, xp, found), *rest)
 
 

@@ -1,12 +1,17 @@
 """The kernels that CuPy launches for each function, and the memory that they move.
 
     python tests/benchmarks/kernels.py
+    python tests/benchmarks/kernels.py --ptxas PATH     # the registers of each thread too
 
 Nothing is computed, and no GPU is needed, only what `tests/emulator` takes: CuPy, the wheels of
-NVRTC and of CUDA's headers, and gcc.
+NVRTC and of CUDA's headers, and gcc. ptxas is in the wheel nvidia-cuda-nvcc.
 """
 
+import argparse
+import re
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,26 +67,41 @@ def passes(launch: Any) -> int:
     return max(1, launch.source.cuda.count(f"k < {CLASSES}; k +="))
 
 
+def registers(launch: Any, ptxas: str) -> str:
+    """Those that ptxas gives each thread on an H100, and "spilled" if they do not suffice."""
+    with tempfile.NamedTemporaryFile("w", suffix=".ptx") as file:
+        file.write(launch.source.ptx)
+        file.flush()
+        command = [ptxas, "-v", "-arch=sm_90", file.name, "-o", "/dev/null"]
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+    spilled = "" if "0 bytes spill stores" in said else ", spilled"
+    return re.search(r"Used (\d+) registers", said)[1] + spilled
+
+
 def main() -> None:
     """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--ptxas")
+    ptxas = parser.parse_args().ptxas
     if reason := emulator.why_not():
         sys.exit(reason)
     emulator.start()
     import cupy
 
     print(f"CuPy {cupy.__version__}, {ROWS} x {CLASSES} of float32\n")
-    print("| | kernels | over the arrays | passes of these | blocks x threads | new memory, MB |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    titles = ["", "kernels", "over the arrays", "passes of these", "blocks x threads"]
+    titles += ["new memory, MB", *["registers, sm_90"][: bool(ptxas)]]
+    print(f"| {' | '.join(titles)} |\n| --- |{' ---: |' * (len(titles) - 1)}")
     for name, call in calls(cupy).items():
         with emulator.launches_only(), emulator.watch() as seen:
             call()
         over = [launch for launch in seen.launches if large(launch)]
-        shapes = sorted({f"{launch.grid[0]} x {launch.block[0]}" for launch in over})
-        counted = ", ".join(str(passes(launch)) for launch in over)
-        print(
-            f"| {name} | {len(seen.launches)} | {len(over)} | {counted} "
-            f"| {', '.join(shapes)} | {seen.allocated / 1e6:.2f} |"
-        )
+        cells = [name, len(seen.launches), len(over), ", ".join(str(passes(one)) for one in over)]
+        cells.append(", ".join(sorted({f"{one.grid[0]} x {one.block[0]}" for one in over})))
+        cells.append(f"{seen.allocated / 1e6:.2f}")
+        if ptxas:
+            cells.append(", ".join(registers(one, ptxas) for one in over))
+        print(f"| {' | '.join(map(str, cells))} |")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ _numpy          the recorded formula in blocks that stay in the cache, on thread
 _torch          PyTorch's tensors: a rule for autograd, and on the CPU NumPy's engine
 _torch_compile  torch.compile, for PyTorch's tensors and for NumPy's arrays
 _jax            jax.jit
-_cupy           one kernel of the recorded formula, and one for its sum; with its _source and _lines
+_cupy           the recorded formula as one kernel, and one more for its sum; with its _source, its
+                _rows, and their _lines
 _dask           one task a chunk, each by its own engine
 _options        what the user chose
 
@@ -36,10 +37,10 @@ __all__ = ["options", "run"]
 
 def run(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
     """The results of a recipe by the engine of its library, where the logits are."""
-    where = _backends.of(xp).where
-    if where is None:
+    device_context = _backends.of(xp).device_context
+    if device_context is None:
         return _run(recipe, xp, operands)
-    with where(operands["logits"]):
+    with device_context(operands["logits"]):
         return _run(recipe, xp, operands)
 
 

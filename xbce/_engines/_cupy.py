@@ -6,6 +6,7 @@ they have taken apart to keep. Here a kernel is an `ElementwiseKernel` of the re
 whose numbers are its arguments; docs/measurements.md says more.
 """
 
+import re
 from dataclasses import replace
 from functools import lru_cache
 from math import prod
@@ -23,18 +24,21 @@ from xbce._engines._cupy_source import (
     of_totals,
     over_items,
 )
-from xbce._numbers import is_number
+from xbce._numbers import Argument, is_number
 from xbce._program import Program, Value, cut
 from xbce._recipe import Recipe
-from xbce._recorder import Argument, record
+from xbce._recorder import record
 from xbce._steps import Results, Step, StepName, compose
 from xbce._typing import Array, DType, Namespace, Operands, Shape
 
 BLOCKS = 2**10
-"""Of a kernel that sums, at the most: with `THREADS` in each about what the largest GPUs run at a
-time, so that each thread has many elements where there are many."""
+"""What fills the largest devices: an H100 runs 792 to 1056 at a time, by their registers."""
+MOST_BLOCKS = 2**14
+"""So that what is left to a last, half-empty round of blocks is little, and so are their sums."""
+EACH = 16
+"""Elements for each thread that make it worth having more than `BLOCKS`."""
 CLASSES = 4
-"""Of a row for each of the threads that share it."""
+"""Of a row for each of the threads that share it, while there are threads left in a block."""
 
 
 def run(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
@@ -154,7 +158,7 @@ class _Kernels:
     """The kernels of a step: one for its elements or rows, and one more if it has sums of all."""
 
     def __init__(self, step: Step, program: Program, inputs: _Inputs) -> None:
-        self.name = f"xbce_{step.recipe.loss.name}_{step.name}"
+        self.name = re.sub(r"\W", "_", f"xbce_{step.recipe.loss.name}_{step.name}")
         self.shapes = {name: shape for name, _, shape in inputs}
         numbers = frozenset([name for name, shape in self.shapes.items() if shape is None])
         first, last, self.order, self.sums_in = cut(program)
@@ -186,7 +190,7 @@ class _Kernels:
             # A power of two: 1 for up to CLASSES of them, 2 for twice as many.
             width = min(THREADS, 1 << ((self.classes - 1) // CLASSES).bit_length())
             sizes.append(width)
-        blocks = max(1, min(BLOCKS, -(-count * width // THREADS)))
+        blocks = _blocks(count * width)
         flat = {
             name: _flat(given.operands[name], loop, self.shapes[name]) for name in self.first.inputs
         }
@@ -201,6 +205,12 @@ class _Kernels:
         _launch(self.last, 1, [*self.last.given(given.operands), *sums, blocks, *scalars])
         found = {False: iter(arrays), True: iter(scalars)}
         return tuple([next(found[late]) for late in self.order])
+
+
+def _blocks(threads: int) -> int:
+    """How many blocks do the work of so many threads that have one element each."""
+    enough = max(BLOCKS, min(MOST_BLOCKS, threads // (THREADS * EACH)))
+    return max(1, min(enough, -(-threads // THREADS)))
 
 
 def _launch(part: _Part, blocks: int, arguments: list[Any]) -> None:

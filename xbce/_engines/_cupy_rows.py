@@ -63,6 +63,10 @@ class _Rows:
         """Whether a value is one of each class."""
         return self.values[number].shape[-1:] == (self.classes,)
 
+    def is_of_rows(self, number: int) -> bool:
+        """Whether a value is one of each row, and not the same for all."""
+        return self.values[number].shape != () and not self.is_long(number)
+
     def _one_class(self, value: Value) -> tuple[int, int] | None:
         """Of a sum of one class of each row: the value that is summed, and which class."""
         if value.operation != "sum" or value.option != -1:
@@ -88,7 +92,7 @@ class _Rows:
             own = [n for n in range(len(self.values)) if self.levels[n] == level]
             body += self._loop([n for n in own if self._goes_through(n)])
             for number in own:
-                if not self.is_long(number) and not self._goes_through(number):
+                if self.is_of_rows(number) and not self._goes_through(number):
                     body += self._of_row(number)
         return body
 

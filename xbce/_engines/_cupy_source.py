@@ -48,13 +48,15 @@ def over_items(program: Program, numbers: frozenset[str], sums_in: Sequence[DTyp
     lines = Lines(program, element_of)
     number = len(program.results) - len(sums_in)
     kept, summed = program.results[:number], program.results[number:]
+    # What is the same for all is computed once by each thread.
+    same = [n for n, value in enumerate(program.values) if not value.shape]
     if classes > 1:
         body = over_rows(lines, classes, kept, summed)
     else:
+        others = [n for n, value in enumerate(program.values) if value.shape]
         body = ["for (ptrdiff_t j = i; j < count; j += _ind.size()) {"]
-        body += [*lines.of(range(len(program.values))), *lines.stores(kept, "[j]")]
-        body += [*lines.adds(summed), "}"]
-    body = [_SHARED, *_totals(sums_in), *body, *_sums_of_block(sums_in)]
+        body += [*lines.of(others), *lines.stores(kept, "[j]"), *lines.adds(summed), "}"]
+    body = [_SHARED, *_totals(sums_in), *lines.of(same), *body, *_sums_of_block(sums_in)]
     for n in range(len(sums_in)):
         body.append(f"if (threadIdx.x == 0) sums{n}[blockIdx.x] = total{n};")
     sizes = ["int64 count", "int32 width"][: 1 + (classes > 1)]

@@ -102,9 +102,9 @@ def _run_chunk(
     operands = dict(zip(names, chunks, strict=True))
     _check_sizes(stretched, operands)
     xp = _arguments.namespace_of(chunks[0])
-    where = _backends.of(xp).at(chunks[0])
+    device = _backends.of(xp).at(chunks[0])
     # Dask has threads of its own, one a chunk.
-    with where, _options.options(fuse=fuse, threads=1), np.errstate(all="ignore"):
+    with device, _options.options(fuse=fuse, threads=1), np.errstate(all="ignore"):
         execute = getattr(_options.engine_of(xp), "execute", Step.__call__)
         results: Results = execute(step, xp, {**operands, **numbers})
     if not step.summed:
