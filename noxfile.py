@@ -18,7 +18,7 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 TORCH = "torch==2.13.0"
 TEST = nox.project.dependency_groups(PROJECT, "test")
 PARALLEL = ("-n", "auto", "--maxprocesses", "8")
-CUPY = {  # and what the emulator compiles its kernels with
+CUPY = {  # and what it compiles its kernels with
     "newest": ("cupy-cuda13x", nox.project.dependency_groups(PROJECT, "emulator")),
     "oldest": ("cupy-cuda12x==13.4.0", nox.project.dependency_groups(PROJECT, "emulator-cuda12")),
 }
@@ -87,14 +87,15 @@ def dask(session: nox.Session) -> None:
 @nox.parametrize("release", ["newest", "oldest"])
 def cupy(session: nox.Session, release: str) -> None:
     """CuPy on a GPU, PyTorch on CUDA beside it; where there is none, CuPy on an emulator."""
+    on_gpu = bool(glob.glob("/dev/nvidia[0-9]*"))
+    if not on_gpu and (sys.platform != "linux" or not shutil.which("gcc")):
+        session.skip("no NVIDIA GPU here, and no Linux with gcc for the emulator")
     chosen, toolkit = CUPY[release]
-    if glob.glob("/dev/nvidia[0-9]*"):
-        session.install(chosen, TORCH, "dask[array]", *TEST, "-e", ".")
+    session.install(chosen, *toolkit, "dask[array]", *TEST, "-e", ".")
+    if on_gpu:
+        session.install(TORCH)
         run_tests(session, "--backend", "cupy", "--backend", "torch-cuda", "-n", "0")
         return
-    if sys.platform != "linux" or not shutil.which("gcc"):
-        session.skip("no NVIDIA GPU here, and no Linux with gcc for the emulator")
-    session.install(chosen, *toolkit, "dask[array]", *TEST, "-e", ".")
     names = [""] if release == "newest" else ["accuracy", "emulator", "engine_cupy", "reductions"]
     tests = [file for name in names for file in sorted(glob.glob(f"tests/test_{name}*.py"))]
     run_tests(session, "--backend", "cupy", "-k", "cupy or emulator", *tests)

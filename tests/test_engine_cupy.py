@@ -9,7 +9,7 @@ from calls import CALLS, ELEMENTS, SECOND
 import xbce
 from xbce import derivatives, losses, nn
 from xbce._evaluate import evaluate
-from xbce._losses import Loss
+from xbce._losses import Loss, Parameter
 from xbce.losses import Reduction
 
 pytestmark = pytest.mark.backend("cupy")
@@ -77,6 +77,16 @@ def test_kernels_over_many_elements_fill_the_device(name):
             assert launch.grid == before.grid == (1, 1, 1)
 
 
+PASSES = {"softmax": 3, "softmax_value_and_grad": 4, "sparse-weights[batch]": 2}
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_rows_are_gone_through_as_often_as_a_sum_needs_another(name):
+    """Once for the largest, which the powers and their sum need, which the loss needs."""
+    over_rows, *_ = launches(REDUCED[name], arrays())
+    assert over_rows.source.cuda.count(f"k < {CLASSES}; k += width") == PASSES[name]
+
+
 # --- numbers and sizes --------------------------------------------------------------
 
 
@@ -141,6 +151,14 @@ def test_no_kernel_is_made_for_another_batch():
     assert not seen.sources
 
 
+def test_contiguous_arrays_of_every_rank_share_the_kernels_of_a_sum():
+    with emulator.launches_only(), emulator.watch() as seen:
+        for shape in [(60,), (20, 3), (5, 4, 3), (1, 5, 4, 3)]:
+            z, x, mask = (cupy.ndarray(shape, kind) for kind in ("f8", "f8", "bool"))
+            derivatives.value_and_grad(z, x, 3.5, where=mask, reduction=Reduction.SUM)
+    assert len(seen.sources) <= 2
+
+
 # --- what is compiled ---------------------------------------------------------------
 
 
@@ -153,6 +171,8 @@ def sources():
         a["q"], a["top"] = arrays()["q"], arrays()["top"]
         for call in [*ELEMENTS.values(), *SECOND.values(), *CALLS.values()]:
             call(a)
+        for call in CALLS.values():
+            call(a, reduction=Reduction.NONE)
     return seen.sources
 
 
@@ -287,6 +307,17 @@ def test_a_loss_of_ones_own_is_one_kernel_whatever_its_name():
         found = evaluate(loss, {"labels": z, "logits": x})
     assert len(seen.launches) == 1
     np.testing.assert_array_equal(found.get(), [0.5, 0.25])
+
+
+def test_0_and_minus_0_are_not_taken_for_each_other():
+    def signed(xp, labels, logits, number):
+        return xp.copysign(logits, number)
+
+    loss = Loss("signed", signed, signed, parameters=(Parameter("number", array=True),))
+    x = cupy.ones(3)
+    for number in (0.0, -0.0, 0.0):
+        found = evaluate(loss, {"labels": x, "logits": x}, number=number)
+        np.testing.assert_array_equal(found.get(), np.copysign(1.0, number))
 
 
 def test_a_formula_that_can_not_be_recorded_runs_operation_by_operation():

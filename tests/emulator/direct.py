@@ -3,8 +3,13 @@
 import ctypes
 
 import numpy as np
+import pytest
 
 from emulator import kernels
+from emulator.toolkit import why_no_kernels
+
+if reason := why_no_kernels():
+    pytest.skip(reason, allow_module_level=True)
 
 _REGISTER = {1: "b16", 2: "b16", 4: "b32", 8: "b64"}
 

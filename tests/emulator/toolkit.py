@@ -13,8 +13,8 @@ from pathlib import Path
 
 def why_not() -> str | None:
     """Why the emulator can not run here, in words; None if it can."""
-    if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
-        return f"The emulator is for Linux on x86-64 or aarch64; this is {platform.platform()}."
+    if reason := why_no_kernels():
+        return reason
     if "cupy" in sys.modules or "cupy_backends" in sys.modules:
         return "CuPy has been imported already; the emulator must start before."
     if importlib.util.find_spec("cupy") is None:
@@ -23,6 +23,13 @@ def why_not() -> str | None:
         return "NVRTC is not installed: no wheel like nvidia-cuda-nvrtc has been found."
     if not include_folders():
         return "CUDA's headers are not installed: no wheel like nvidia-cuda-runtime has been found."
+    return None
+
+
+def why_no_kernels() -> str | None:
+    """Why no PTX can be run here, with CuPy or without."""
+    if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
+        return f"The emulator is for Linux on x86-64 or aarch64; this is {platform.platform()}."
     if c_compiler() is None:
         return "There is no C compiler: neither cc nor gcc is on the PATH."
     return None
