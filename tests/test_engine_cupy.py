@@ -77,6 +77,15 @@ def test_kernels_over_many_elements_fill_the_device(name):
             assert launch.grid == before.grid == (1, 1, 1)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_few_long_rows_have_many_threads_each(dtype):
+    """A block has as many as there can be, and no more registers than these leave it."""
+    z, x = cupy.ndarray((64, 50257), dtype), cupy.ndarray((64, 50257), dtype)
+    over_rows, _ = launches(losses.softmax_cross_entropy, z, x)
+    assert (over_rows.grid[0], over_rows.block[0]) == (64, 1024)
+    assert "--maxrregcount=64" in over_rows.source.options
+
+
 PASSES = {"softmax": 3, "softmax_value_and_grad": 4, "sparse-weights[batch]": 2}
 
 

@@ -15,8 +15,7 @@ cupy = pytest.importorskip("cupy")
 if not cupy.cuda.is_available():
     pytest.skip("cupy: no CUDA GPU here, and no emulator", allow_module_level=True)
 
-from xbce._engines._cupy import BLOCKS, EACH  # noqa: E402
-from xbce._engines._cupy_source import THREADS  # noqa: E402
+from xbce._engines._cupy_grid import BLOCKS, EACH, THREADS  # noqa: E402
 
 RNG = np.random.default_rng(11)
 WHOLE = BLOCKS * THREADS

@@ -5,8 +5,8 @@ _numpy          the recorded formula in blocks that stay in the cache, on thread
 _torch          PyTorch's tensors: a rule for autograd, and on the CPU NumPy's engine
 _torch_compile  torch.compile, for PyTorch's tensors and for NumPy's arrays
 _jax            jax.jit
-_cupy           the recorded formula as one kernel, and one more for its sum; with its _source, its
-                _rows, and their _lines
+_cupy           the recorded formula as one kernel, and one more for its sum; with its _source, the
+                _lines and _rows in that, and its _grid
 _dask           one task a chunk, each by its own engine
 _options        what the user chose
 

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import cupy
 import numpy as np
 
+from xbce._engines._cupy_grid import grid_of, registers_of
 from xbce._engines._cupy_source import (
     PREAMBLE,
-    THREADS,
     Source,
     classes_of,
     element_wise,
@@ -30,15 +30,6 @@ from xbce._recipe import Recipe
 from xbce._recorder import record
 from xbce._steps import Results, Step, StepName, compose
 from xbce._typing import Array, DType, Namespace, Operands, Shape
-
-BLOCKS = 2**10
-"""What fills the largest devices: an H100 runs 792 to 1056 at a time, by their registers."""
-MOST_BLOCKS = 2**14
-"""So that what is left to a last, half-empty round of blocks is little, and so are their sums."""
-EACH = 16
-"""Elements for each thread that make it worth having more than `BLOCKS`."""
-CLASSES = 4
-"""Of a row for each of the threads that share it, while there are threads left in a block."""
 
 
 def run(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
@@ -145,6 +136,7 @@ class _Part(NamedTuple):
     """A kernel, the operands and arguments that it takes, and what it gives."""
 
     kernel: Any
+    threads: int
     inputs: tuple[str, ...]
     arguments: tuple[float, ...]
     results: tuple[Value, ...]
@@ -152,6 +144,10 @@ class _Part(NamedTuple):
     def given(self, operands: Operands) -> list[Any]:
         """What it takes of the operands, and its arguments."""
         return [*[operands[name] for name in self.inputs], *self.arguments]
+
+    def launch(self, blocks: int, arguments: list[Any]) -> None:
+        """Run it in so many blocks."""
+        self.kernel(*arguments, size=blocks * self.threads, block_size=self.threads)
 
 
 class _Kernels:
@@ -178,43 +174,29 @@ class _Kernels:
         arguments = [float(v.option) for v in values if v.operation == "argument"]
         results = [values[number] for number in program.results]
         kernel = _compiled(source, self.name)
-        return _Part(kernel, tuple(inputs), tuple(arguments), tuple(results))
+        return _Part(kernel, source.threads or 0, tuple(inputs), tuple(arguments), tuple(results))
 
     def run(self, given: _Given) -> Results:
         """The results."""
         if self.alone:
             return self.first.kernel(*self.first.given(given.operands))
-        loop, count, width = given.loop, prod(given.loop), 1
-        sizes = [count]
-        if self.classes > 1:
-            # A power of two: 1 for up to CLASSES of them, 2 for twice as many.
-            width = min(THREADS, 1 << ((self.classes - 1) // CLASSES).bit_length())
-            sizes.append(width)
-        blocks = _blocks(count * width)
+        loop, count = given.loop, prod(given.loop)
+        grid = grid_of(count, self.classes)
+        sizes = [count, grid.width] if self.classes > 1 else [count]
         flat = {
             name: _flat(given.operands[name], loop, self.shapes[name]) for name in self.first.inputs
         }
         kept = self.first.results[: len(self.first.results) - len(self.sums_in)]
         arrays = [cupy.empty(loop + value.shape[1:], value.dtype) for value in kept]
-        sums = [cupy.empty(blocks, dtype) for dtype in self.sums_in]
+        sums = [cupy.empty(grid.blocks, dtype) for dtype in self.sums_in]
         results = [*sums, *[array.reshape(-1) for array in arrays]]
-        _launch(self.first, blocks, [*self.first.given(flat), *sizes, *results])
+        self.first.launch(grid.blocks, [*self.first.given(flat), *sizes, *results])
         if self.last is None:
             return tuple(arrays)
         scalars = [cupy.empty((), value.dtype) for value in self.last.results]
-        _launch(self.last, 1, [*self.last.given(given.operands), *sums, blocks, *scalars])
+        self.last.launch(1, [*self.last.given(given.operands), *sums, grid.blocks, *scalars])
         found = {False: iter(arrays), True: iter(scalars)}
         return tuple([next(found[late]) for late in self.order])
-
-
-def _blocks(threads: int) -> int:
-    """How many blocks do the work of so many threads that have one element each."""
-    enough = max(BLOCKS, min(MOST_BLOCKS, threads // (THREADS * EACH)))
-    return max(1, min(enough, -(-threads // THREADS)))
-
-
-def _launch(part: _Part, blocks: int, arguments: list[Any]) -> None:
-    part.kernel(*arguments, size=blocks * THREADS, block_size=THREADS)
 
 
 def _flat(operand: Any, loop: tuple[int, ...], shape: Shape | None) -> Any:
@@ -230,6 +212,16 @@ def _flat(operand: Any, loop: tuple[int, ...], shape: Shape | None) -> Any:
 @lru_cache(maxsize=1024)
 def _compiled(source: Source, name: str) -> Any:
     """The kernel of a source, which CuPy compiles when it is called first."""
+    options = ["--fmad=false"]
+    registers = registers_of(source.threads or 0)
+    if registers is not None:
+        options.append(f"--maxrregcount={registers}")
     return cupy.ElementwiseKernel(
-        *source, name, preamble=PREAMBLE, return_tuple=True, options=("--fmad=false",)
+        source.parameters,
+        source.results,
+        source.operation,
+        name,
+        preamble=PREAMBLE,
+        return_tuple=True,
+        options=tuple(options),
     )

@@ -7,28 +7,27 @@ each block of threads, and a second kernel, of one block, adds these up.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from xbce._engines._cupy_grid import THREADS, threads_of
 from xbce._engines._cupy_lines import NUMBERS, Lines, type_of
 from xbce._engines._cupy_rows import over_rows
 from xbce._program import Program, Value
 from xbce._typing import DType
 
-THREADS = 256
-"""Of a block that sums: so many can run however many registers each of them needs."""
-
 
 class Source(NamedTuple):
-    """What `cupy.ElementwiseKernel` takes."""
+    """What `cupy.ElementwiseKernel` takes, and the threads of a block if these are not CuPy's."""
 
     parameters: str
     results: str
     operation: str
+    threads: int | None = None
 
 
 def element_wise(program: Program) -> Source:
     """Over operands that CuPy broadcasts: the operands, then the arguments of the program."""
     lines = Lines(program, lambda name, value: f"in_{name}")
     body = [*lines.of(range(len(program.values))), *lines.stores(program.results, "")]
-    return _source(lines, body, program.results, raw=False)
+    return _source(lines, body, program.results)
 
 
 def over_items(program: Program, numbers: frozenset[str], sums_in: Sequence[DType]) -> Source:
@@ -54,14 +53,14 @@ def over_items(program: Program, numbers: frozenset[str], sums_in: Sequence[DTyp
         body = over_rows(lines, classes, kept, summed)
     else:
         others = [n for n, value in enumerate(program.values) if value.shape]
-        body = ["for (ptrdiff_t j = i; j < count; j += _ind.size()) {"]
-        body += [*lines.of(others), *lines.stores(kept, "[j]"), *lines.adds(summed), "}"]
-    body = [_SHARED, *_totals(sums_in), *lines.of(same), *body, *_sums_of_block(sums_in)]
+        body = [_LOOP, *lines.of(others), *lines.stores(kept, "[j]"), *lines.adds(summed), "}"]
+    threads = threads_of(classes)
+    body = [_shared(threads), *_totals(sums_in), *lines.of(same), *body, *_sums_of_block(sums_in)]
     for n in range(len(sums_in)):
         body.append(f"if (threadIdx.x == 0) sums{n}[blockIdx.x] = total{n};")
     sizes = ["int64 count", "int32 width"][: 1 + (classes > 1)]
     sums = [f"raw {dtype.name} sums{n}" for n, dtype in enumerate(sums_in)]
-    return _source(lines, body, kept, numbers, sizes, sums)
+    return _source(lines, body, kept, threads, numbers, sizes, sums)
 
 
 def of_totals(program: Program, numbers: frozenset[str], sums_in: Sequence[DType]) -> Source:
@@ -74,15 +73,24 @@ def of_totals(program: Program, numbers: frozenset[str], sums_in: Sequence[DType
         return f"in_{name}" if name in numbers else f"in_{name}[0]"
 
     lines = Lines(program, element_of)
-    body = [_SHARED, *_totals(sums_in), "for (ptrdiff_t j = i; j < count; j += _ind.size()) {"]
+    body = [
+        _shared(THREADS),
+        *_totals(sums_in),
+        "for (ptrdiff_t j = i; j < count; j += _ind.size()) {",
+    ]
     body += [f"total{n} += sums{n}[j];" for n in range(len(sums_in))]
     body += ["}", *_sums_of_block(sums_in), "if (threadIdx.x == 0) {"]
     body += [*lines.of(range(len(program.values))), *lines.stores(program.results, "[0]"), "}"]
     sums = [f"raw {dtype.name} sums{n}" for n, dtype in enumerate(sums_in)]
-    return _source(lines, body, program.results, numbers, [*sums, "int64 count"])
+    return _source(lines, body, program.results, THREADS, numbers, [*sums, "int64 count"])
 
 
-_SHARED = f"__shared__ long long shared[{2 * THREADS}];"
+_LOOP = "for (ptrdiff_t j = i; j < count; j += _ind.size()) {"
+
+
+def _shared(threads: int) -> str:
+    """The memory of a block: room for a value and a place of each thread."""
+    return f"__shared__ long long shared[{2 * threads}];"
 
 
 def _totals(dtypes: Sequence[DType]) -> list[str]:
@@ -98,12 +106,12 @@ def _source(
     lines: Lines,
     body: list[str],
     kept: Sequence[int],
+    threads: int | None = None,
     numbers: frozenset[str] = frozenset(),
     sizes: Sequence[str] = (),
     sums: Sequence[str] = (),
-    raw: bool = True,
 ) -> Source:
-    values, kind = lines.program.values, "raw " if raw else ""
+    values, kind = lines.program.values, "raw " if threads else ""
     parameters = []
     for value in values:
         if value.operation == "input":
@@ -113,7 +121,10 @@ def _source(
         if value.operation == "argument":
             parameters.append(f"{value.dtype.name} {lines.reference(number)}")
     results = [f"{kind}{values[r].dtype.name} out{n}" for n, r in enumerate(kept)]
-    return Source(", ".join([*parameters, *sizes]), ", ".join([*sums, *results]), "\n".join(body))
+    operation = "\n".join(body)
+    return Source(
+        ", ".join([*parameters, *sizes]), ", ".join([*sums, *results]), operation, threads
+    )
 
 
 def classes_of(program: Program) -> int:
