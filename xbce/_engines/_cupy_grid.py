@@ -41,4 +41,4 @@ def grid_of(count: int, classes: int) -> Grid:
     width = min(threads, 1 << ((classes - 1) // CLASSES).bit_length())
     work = count * width
     enough = max(BLOCKS, min(MOST_BLOCKS, work // (threads * EACH)))
-    return Grid(max(1, min(enough, -(-work // threads))), threads, width)
+    return Grid(min(enough, -(-work // threads)), threads, width)
