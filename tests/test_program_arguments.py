@@ -74,6 +74,13 @@ def test_arguments_of_equal_values_are_not_taken_for_each_other():
     assert without_values(equal) == without_values(others)
 
 
+def test_what_is_made_in_different_ways_is_different():
+    def function(xp, x, n, m):
+        return tuple(x * made for made in (n + 2, n + 3, n + m, n + n, 2 - n, n - 2, n * -m, n * m))
+
+    assert arguments(recorded(function, 0.5, 7.0)) == [2.5, 3.5, 7.5, 1.0, 1.5, -1.5, -3.5, 3.5]
+
+
 @pytest.mark.parametrize("value", [0.0, -0.0, 1.0, float("inf"), float("nan")])
 def test_no_value_is_known_beforehand(value):
     """0 times something, or a factor of 1, would be left out of the program."""
