@@ -135,6 +135,16 @@ def test_contiguous_arrays_of_every_rank_share_the_kernels_of_a_sum():
     assert len(seen.sources) <= 2
 
 
+def test_elements_of_large_arrays_are_counted_in_64_bits():
+    """Those of weights too, which are few, but stretched to as many."""
+    x, w = cupy.ndarray((2**16, 2**16), "float32"), cupy.ndarray((2**16, 1), "float32")
+    over_elements, _ = launches(losses.sigmoid_cross_entropy, x, x, w)
+    parameters = over_elements.source.cuda.partition("__global__")[2].partition("{")[0]
+    assert "CArray<float, 1, 1, 0> in_logits" in parameters  # the last 0 says so
+    assert "CArray<float, 2, 0, 0> in_weights" in parameters
+    assert "const long long count" in parameters
+
+
 # --- what is compiled ---------------------------------------------------------------
 
 

@@ -206,6 +206,8 @@ def _flat(operand: Any, loop: tuple[int, ...], shape: Shape | None) -> Any:
     whole = loop + shape[1:]
     if operand.shape != whole:
         operand = cupy.broadcast_to(operand, whole)
+        if operand.size >= 2**31:  # CuPy 13 would count the elements of this one in 32 bits
+            operand = cupy.lib.stride_tricks.as_strided(operand, whole, operand.strides)
     return operand.reshape(-1) if operand.flags.c_contiguous else operand
 
 
