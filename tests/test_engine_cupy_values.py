@@ -6,7 +6,7 @@ from exact import dtype_name
 
 from xbce import derivatives, losses, nn
 from xbce._evaluate import evaluate
-from xbce._losses import Loss
+from xbce._losses import Loss, Parameter
 from xbce.losses import Reduction
 from xbce.testing import as_numpy, ulp_error
 
@@ -146,6 +146,30 @@ def test_labels_of_every_dtype(dtype, kind):
             losses.sparse_softmax_cross_entropy(number, x),
             2e-3,
         )
+
+
+def test_a_result_has_the_shape_of_the_logits_whatever_it_is_made_of():
+    """What is known beforehand, as 0 times a comparison is, is no part of a kernel."""
+
+    def known(xp, labels, logits):
+        return xp.ones_like(logits)
+
+    def of_classes(xp, labels, logits, number):
+        return 0 * xp.astype(logits > 0, logits.dtype) + number
+
+    of_number = Loss(
+        "number", of_classes, of_classes, parameters=(Parameter("number", array=True),)
+    )
+    z, x = both(*operands((4, 3))[:2])
+    arrays = {"labels": z, "logits": x}
+    for loss, given in (
+        (Loss("known", known, known), {}),
+        (of_number, {"number": 2.5}),
+        (of_number, {"number": cupy.asarray([1.0, 2.0, 3.0], "float32")}),
+        (of_number, {"number": cupy.asarray(2.0, "float32")}),
+    ):
+        wanted = np.ones((4, 3)) * as_numpy(given.get("number", 1.0))
+        np.testing.assert_array_equal(evaluate(loss, arrays, **given).get(), wanted)
 
 
 @pytest.mark.parametrize("classes", [1, 2, 5, 9, 40, 1025])

@@ -178,9 +178,10 @@ class _Kernels:
 
     def run(self, given: _Given) -> Results:
         """The results."""
-        if self.alone:
-            return self.first.kernel(*self.first.given(given.operands))
         loop, count = given.loop, prod(given.loop)
+        if self.alone:  # its operands, if it has any, need not be as large as its results
+            arrays = [cupy.empty(loop, value.dtype) for value in self.first.results]
+            return self.first.kernel(*self.first.given(given.operands), *arrays)
         grid = grid_of(count, self.classes)
         sizes = [count, grid.width] if self.classes > 1 else [count]
         flat = {
