@@ -172,6 +172,28 @@ def test_a_result_has_the_shape_of_the_logits_whatever_it_is_made_of():
         np.testing.assert_array_equal(evaluate(loss, arrays, **given).get(), wanted)
 
 
+@pytest.mark.parametrize("classes", [2, 9, 1025])
+@pytest.mark.parametrize("kind", ["bool", "int8", "uint8", "int32"])
+def test_the_largest_of_a_row_of_any_dtype(kind, classes):
+    """The least that a dtype holds may be all there is."""
+
+    def places(xp, labels, logits, class_numbers):
+        least = xp.astype(logits, getattr(xp, kind))
+        return xp.astype(xp.argmax(least, axis=-1), logits.dtype)
+
+    def of_numbers(xp, labels, logits, class_numbers):
+        return logits[..., 0] * 0 + xp.sum(class_numbers, axis=-1)
+
+    lowest = 0 if kind in ("bool", "uint8") else np.iinfo(kind).min
+    x = np.full((4, classes), lowest, "float64")
+    x[1, -1] = x[2, 0] = x[3, classes // 2] = lowest + 1
+    arrays = {"labels": cupy.asarray(x), "logits": cupy.asarray(x)}
+    found = evaluate(Loss("places", places, places, over_classes=True), arrays).get()
+    np.testing.assert_array_equal(found, np.argmax(x.astype(kind), axis=-1))
+    found = evaluate(Loss("numbers", of_numbers, of_numbers, over_classes=True), arrays).get()
+    np.testing.assert_array_equal(found, classes * (classes - 1) / 2)
+
+
 @pytest.mark.parametrize("classes", [1, 2, 5, 9, 40, 1025])
 def test_the_largest_of_a_row_is_that_of_numpy(classes):
     """The first of equals, and of NaN, whichever thread has it."""

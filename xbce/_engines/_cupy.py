@@ -115,7 +115,7 @@ def _kernels(step: Step, inputs: _Inputs, numbers: _Numbers) -> "_Kernels | None
     """The kernels of a step; None where it does what can not be recorded, or said in C."""
     try:
         return _Kernels(step, _recorded(step, inputs, numbers), inputs)
-    except (NotImplementedError, AttributeError, TypeError, ValueError):
+    except (NotImplementedError, AttributeError, TypeError, ValueError, OverflowError):
         return None  # if it is an error of the formula, it comes again where that is run
 
 

@@ -9,7 +9,7 @@ MOST_THREADS = 2**10
 CLASSES = 4
 """Of a row for each thread that shares it, while there are threads left in a block."""
 BLOCKS = 2**10
-"""What fills the largest devices: an H100 runs 792 to 1056 of 256 threads, by their registers."""
+"""What fills the largest devices: an H100 runs 660 to 1056 of 256 threads, by their registers."""
 MOST_BLOCKS = 2**14
 """So that what is left to a last, half-empty round of blocks is little, and so are their sums."""
 EACH = 16

@@ -58,6 +58,8 @@ class _Rows:
             needed = self.taken[number] or value.operands
             level = max([self.levels[operand] for operand in needed], default=0)
             self.levels.append(level + self._goes_through(number))
+            if self._goes_through(number) and not value.shape:
+                raise NotImplementedError("What is summed or compared is of a row.")
 
     def is_long(self, number: int) -> bool:
         """Whether a value is one of each class."""
@@ -136,9 +138,9 @@ class _Rows:
                 after.append(f"const {type_} v{number} = xbce_sum(sum{number}, {_SHARING});")
             else:
                 best = f"best{number}, place{number}"
-                before.append(f"{own} best{number} = -xbce_inf<{own}>();")
+                before.append(f"{own} best{number} = 0;")  # each thread has a class to begin with
                 before.append(f"long long place{number} = {self.classes};")
-                within.append(f"if (xbce_exceeds({each}, k, {best})) {{")
+                within.append(f"if (k == lane || xbce_exceeds({each}, k, {best})) {{")
                 within.append(f"best{number} = {each}; place{number} = k; }}")
                 after.append(f"const {type_} v{number} = xbce_argmax({best}, {_SHARING});")
         if not numbers:

@@ -164,7 +164,7 @@ def _replay(step: Step, inputs: _Inputs, numbers: _Numbers) -> Replay | None:
     kinds = {name: (dtype, shape) for name, dtype, shape in inputs}
     try:
         return Replay(record(step, kinds, {name: number for name, number, _ in numbers}))
-    except (NotImplementedError, AttributeError, TypeError, ValueError):
+    except (NotImplementedError, AttributeError, TypeError, ValueError, OverflowError):
         return None  # if it is an error of the formula, it comes again where that is run
 
 
