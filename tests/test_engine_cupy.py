@@ -1,4 +1,4 @@
-"""CuPy's engine: few kernels, which fill the device, and serve every number and every size."""
+"""CuPy's engine: few kernels, which fill the device, and serve every number and every batch."""
 
 import numpy as np
 import pytest

@@ -197,7 +197,8 @@ class Backend:
         Whether arrays are graphs computed later, whose sizes may be unknown.
     flushes : tuple of str
         The dtypes in whose computations it takes subnormal numbers for 0. A subnormal label then
-        adds nothing to the loss, and what else is lost is below two of the smallest normal numbers.
+        adds nothing to the loss, and what else is lost is below two of the smallest normal numbers,
+        times a `pos_weight` above 1.
     warns : bool
         Whether NumPy computes something for it, and might warn of what is legal here.
     usual : callable, optional

@@ -53,6 +53,10 @@ def record(
 _IN_MEMORY_OF_OTHERS = ("input", "constant", "argument", "arange", *VIEWS)
 
 
+REFUSALS = (NotImplementedError, AttributeError, TypeError, ValueError, OverflowError)
+"""What is raised where a function can not be recorded, or is wrong, which shows where it is run."""
+
+
 class Symbol:
     """An array to the function that is recorded."""
 

@@ -1,9 +1,9 @@
 """CuPy: the recorded formula as one kernel, and its sum as one more.
 
-`cupy.fuse` makes no kernel that would do: a sum in it keeps a single block of the device busy, and
-what is multiplied and added it lets the compiler round once, by which formulas lose digits that
-they have taken apart to keep. Here a kernel is an `ElementwiseKernel` of the recorded program,
-whose numbers are its arguments; docs/measurements.md says more.
+`cupy.fuse` does not serve. A sum in it runs on one block of the device, and the compiler may round
+a product and a sum once, where the formula relies on the rounding of each. Here a kernel is an
+`ElementwiseKernel` of the recorded program, whose numbers are its arguments; docs/measurements.md
+says more.
 """
 
 import re
@@ -27,7 +27,7 @@ from xbce._engines._cupy_source import (
 from xbce._numbers import Argument, is_number
 from xbce._program import Program, Value, cut
 from xbce._recipe import Recipe
-from xbce._recorder import record
+from xbce._recorder import REFUSALS, record
 from xbce._steps import Results, Step, StepName, compose
 from xbce._typing import Array, DType, Namespace, Operands, Shape
 
@@ -115,8 +115,8 @@ def _kernels(step: Step, inputs: _Inputs, numbers: _Numbers) -> "_Kernels | None
     """The kernels of a step; None where it does what can not be recorded, or said in C."""
     try:
         return _Kernels(step, _recorded(step, inputs, numbers), inputs)
-    except (NotImplementedError, AttributeError, TypeError, ValueError, OverflowError):
-        return None  # if it is an error of the formula, it comes again where that is run
+    except REFUSALS:
+        return None
 
 
 def _recorded(step: Step, inputs: _Inputs, numbers: _Numbers) -> Program:

@@ -17,10 +17,9 @@ EACH = 16
 
 
 class Grid(NamedTuple):
-    """Blocks, the threads of each, and how many of these share a row."""
+    """Blocks, and how many of the threads of each share a row."""
 
     blocks: int
-    threads: int
     width: int
 
 
@@ -41,4 +40,4 @@ def grid_of(count: int, classes: int) -> Grid:
     width = min(threads, 1 << ((classes - 1) // CLASSES).bit_length())
     work = count * width
     enough = max(BLOCKS, min(MOST_BLOCKS, work // (threads * EACH)))
-    return Grid(min(enough, -(-work // threads)), threads, width)
+    return Grid(min(enough, -(-work // threads)), width)

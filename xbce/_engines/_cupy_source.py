@@ -41,7 +41,7 @@ def over_items(program: Program, numbers: frozenset[str], sums_in: Sequence[DTyp
 
     def element_of(name: str, value: Value) -> str:
         if not value.shape:
-            return f"in_{name}" if name in numbers else f"in_{name}[0]"
+            return _scalar(name, numbers)
         return f"in_{name}[j * {classes} + k]" if value.shape[-1] > 1 else f"in_{name}[j]"
 
     lines = Lines(program, element_of)
@@ -59,8 +59,7 @@ def over_items(program: Program, numbers: frozenset[str], sums_in: Sequence[DTyp
     for n in range(len(sums_in)):
         body.append(f"if (threadIdx.x == 0) sums{n}[blockIdx.x] = total{n};")
     sizes = ["int64 count", "int32 width"][: 1 + (classes > 1)]
-    sums = [f"raw {dtype.name} sums{n}" for n, dtype in enumerate(sums_in)]
-    return _source(lines, body, kept, threads, numbers, sizes, sums)
+    return _source(lines, body, kept, threads, numbers, sizes, _sums(sums_in))
 
 
 def of_totals(program: Program, numbers: frozenset[str], sums_in: Sequence[DType]) -> Source:
@@ -68,21 +67,13 @@ def of_totals(program: Program, numbers: frozenset[str], sums_in: Sequence[DType
 
     Behind the other operands and the arguments come these sums, and the number of blocks.
     """
-
-    def element_of(name: str, value: Value) -> str:
-        return f"in_{name}" if name in numbers else f"in_{name}[0]"
-
-    lines = Lines(program, element_of)
-    body = [
-        _shared(THREADS),
-        *_totals(sums_in),
-        "for (ptrdiff_t j = i; j < count; j += _ind.size()) {",
-    ]
+    lines = Lines(program, lambda name, value: _scalar(name, numbers))
+    body = [_shared(THREADS), *_totals(sums_in), _LOOP]
     body += [f"total{n} += sums{n}[j];" for n in range(len(sums_in))]
     body += ["}", *_sums_of_block(sums_in), "if (threadIdx.x == 0) {"]
     body += [*lines.of(range(len(program.values))), *lines.stores(program.results, "[0]"), "}"]
-    sums = [f"raw {dtype.name} sums{n}" for n, dtype in enumerate(sums_in)]
-    return _source(lines, body, program.results, THREADS, numbers, [*sums, "int64 count"])
+    sizes = [*_sums(sums_in), "int64 count"]
+    return _source(lines, body, program.results, THREADS, numbers, sizes)
 
 
 _LOOP = "for (ptrdiff_t j = i; j < count; j += _ind.size()) {"
@@ -91,6 +82,16 @@ _LOOP = "for (ptrdiff_t j = i; j < count; j += _ind.size()) {"
 def _shared(threads: int) -> str:
     """The memory of a block: room for a value and a place of each thread."""
     return f"__shared__ long long shared[{2 * threads}];"
+
+
+def _scalar(name: str, numbers: frozenset[str]) -> str:
+    """An operand of rank 0: a parameter by value where it is a number, else an array."""
+    return f"in_{name}" if name in numbers else f"in_{name}[0]"
+
+
+def _sums(dtypes: Sequence[DType]) -> list[str]:
+    """The parameters of the sums of blocks, which one kernel gives and the other takes."""
+    return [f"raw {dtype.name} sums{n}" for n, dtype in enumerate(dtypes)]
 
 
 def _totals(dtypes: Sequence[DType]) -> list[str]:

@@ -27,7 +27,7 @@ from xbce._engines._numpy_program import Replay
 from xbce._numbers import is_number, is_one
 from xbce._program import is_total
 from xbce._recipe import Recipe
-from xbce._recorder import record
+from xbce._recorder import REFUSALS, record
 from xbce._steps import Results, Step, StepName, compose
 from xbce._typing import Namespace, Operands, Shape
 
@@ -164,8 +164,8 @@ def _replay(step: Step, inputs: _Inputs, numbers: _Numbers) -> Replay | None:
     kinds = {name: (dtype, shape) for name, dtype, shape in inputs}
     try:
         return Replay(record(step, kinds, {name: number for name, number, _ in numbers}))
-    except (NotImplementedError, AttributeError, TypeError, ValueError, OverflowError):
-        return None  # if it is an error of the formula, it comes again where that is run
+    except REFUSALS:
+        return None
 
 
 # --- in blocks ----------------------------------------------------------------------
