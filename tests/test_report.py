@@ -35,8 +35,10 @@ def test_json_for_machines(capsys):
     for loss in LOSSES:
         for dtype in ("float16", "float32", "float64"):
             errors = report["largest ulp"][loss.name][dtype]
-            assert 0 < errors["loss"] <= loss.promised(dtype)
-            assert ("gradient" in errors) == (loss.linear and not loss.over_classes)
+            for quantity, error in errors.items():
+                assert 0 < error <= loss.promised(dtype, quantity)
+            assert ("hessian" in errors) == (loss.gradient_and_hessian is not None)
+            assert {"loss", "gradient"} <= errors.keys()
     assert {"loss", "mean loss", "value_and_grad"} <= set(report["milliseconds"])
 
 
@@ -63,10 +65,7 @@ def test_a_broken_promise_is_exit_code_1(capsys, monkeypatch, loss, parameters):
     assert all(line.startswith(f"  BROKEN: {loss.name}, ") for line in lines)
 
 
-@pytest.mark.parametrize(
-    ("loss", "parameters"),
-    [case for case in EACH_LOSS if case.values[0].linear and not case.values[0].over_classes],
-)
+@pytest.mark.parametrize(("loss", "parameters"), EACH_LOSS)
 def test_a_broken_promise_of_the_gradient_is_exit_code_1(capsys, monkeypatch, loss, parameters):
     broken_by(monkeypatch, loss, "gradient")
     assert main(QUICK) == 1

@@ -225,13 +225,13 @@ def test_it_fails_ten_ulp_in_one_region_only(region, dtype):
     ("broken", "message"),
     [
         (lambda z, x: ours(z, x).astype(np.float64), "the result has dtype float64"),
-        (lambda z, x: ours(z, x)[None], r"the result has shape \(1, 3\)"),
+        (lambda z, x: ours(z, x)[None], r"the result has shape \(1,\), not \(\)"),
         (lambda z, x: ours(z, x) + np.negative(x, out=x) * 0, "an input was written to"),
         (lambda z, x: ours(z, x) if x.ndim else 1 / 0, "ZeroDivisionError"),
     ],
 )
 def test_it_fails_broken_rules(broken, message):
-    with np.errstate(invalid="ignore"), pytest.raises(AssertionError, match=message):
+    with pytest.raises(AssertionError, match=message):
         audit(broken, np, ["float32"], samples=5).check(max_ulp=1e9)
 
 

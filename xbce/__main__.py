@@ -23,7 +23,9 @@ from xbce import derivatives, losses, nn
 from xbce._backends import BACKENDS, Backend
 from xbce._evaluate import evaluate
 from xbce._losses import LOSSES, Loss
+from xbce._typing import Output
 from xbce.testing import Report, audit
+from xbce.testing._report import QUANTITIES
 
 SIZE = 1_000_000
 CAPABILITIES = ("autodiff", "lazy", "devices")
@@ -95,26 +97,33 @@ def _audit(backend: Backend, options: argparse.Namespace) -> dict[str, Any]:
     for loss in LOSSES:
         for dtype in _dtypes(backend, xp):
             report = _audit_one(loss, xp, dtype, options.samples)
-            errors = {what: report.largest(what) for what in ("loss", "gradient")}
+            promised = {what: loss.promised(dtype, what) for what in QUANTITIES}
+            errors = {what: report.largest(what) for what in QUANTITIES}
             measured = {what: error for what, error in errors.items() if error == error}
             largest.setdefault(loss.name, {})[dtype] = measured
-            broken += [f"{loss.name}, {f}" for f in report.failures(loss.promised(dtype))]
+            broken += [f"{loss.name}, {f}" for f in report.failures(promised)]
     return {"largest ulp": largest, "broken": broken}
 
 
 def _audit_one(loss: Loss, xp: Any, dtype: str, samples: int) -> Report:
-    """An audit of a loss, and of its closed-form gradient, with the first of its examples."""
+    """An audit of a loss, and of its closed-form derivatives, with the first of its examples."""
     parameters = loss.examples()[0]
 
-    def values(labels: Any, logits: Any) -> Any:
-        return evaluate(loss, {"labels": labels, "logits": logits}, **parameters)
+    def of(output: Output) -> Callable[[Any, Any], Any]:
+        return lambda z, x: evaluate(loss, {"labels": z, "logits": x}, output=output, **parameters)
 
-    def gradient(labels: Any, logits: Any) -> Any:
-        arrays = {"labels": labels, "logits": logits}
-        return evaluate(loss, arrays, output="gradient", **parameters)
+    def hessian(z: Any, x: Any) -> Any:
+        return of("gradient_and_hessian")(z, x)[1]
 
     return audit(
-        values, xp, [dtype], loss=loss, gradient_fn=gradient, samples=samples, **parameters
+        of("value"),
+        xp,
+        [dtype],
+        loss=loss,
+        gradient_fn=of("gradient"),
+        hessian_fn=None if loss.gradient_and_hessian is None else hessian,
+        samples=samples,
+        **parameters,
     )
 
 

@@ -18,7 +18,14 @@ and l the cross entropy,
 from math import inf, log
 from typing import Any, NamedTuple
 
-from xbce._formula import product, scaled_by, tangent
+from xbce._formula import (
+    product,
+    scaled_by,
+    sigmoid_cross_entropy,
+    sigmoid_gradient,
+    sigmoid_terms,
+    tangent,
+)
 from xbce._typing import Array, Namespace
 
 
@@ -102,6 +109,25 @@ def focal_gradient_and_hessian(
         return first, second
     balance = _balance(z, alpha)
     return balance * first, balance * second
+
+
+def focal_terms(
+    xp: Namespace,
+    z: Array,
+    x: Array,
+    pos_weight: Any = None,
+    alpha: float | None = None,
+    gamma: float = 2.0,
+) -> tuple[Array, Array]:
+    """Gradient and Hessian with each of their terms, those of l among them, taken as positive."""
+    up, down = sigmoid_gradient(xp, 0 * z, x), -sigmoid_gradient(xp, 0 * z + 1, x)
+    first, second = sigmoid_terms(xp, z, x, pos_weight)
+    loss = sigmoid_cross_entropy(xp, z, x, pos_weight)
+    u = z * down + (1 - z) * up
+    scale = u**gamma if alpha is None else _balance(z, alpha) * u**gamma
+    share = abs(1 - 2 * z) * up * down / u  # r/γ
+    bend = gamma * share * (2 * first + (abs(gamma - 1) * share + 1) * loss)
+    return scale * (first + gamma * share * loss), scale * (second + bend)
 
 
 class _Focal(NamedTuple):

@@ -65,6 +65,13 @@ def sigmoid_value_and_gradient(
     return loss, slope + sign * scaled_by(curve, e / (1 + e))
 
 
+def sigmoid_terms(xp: Namespace, z: Array, x: Array, pos_weight: Any = None) -> tuple[Array, Array]:
+    """(1 - z)*σ(x) + q*z*σ(-x), what is subtracted in the gradient added up; and the Hessian."""
+    up, down = sigmoid_gradient(xp, 0 * z, x), -sigmoid_gradient(xp, 0 * z + 1, x, pos_weight)
+    _, hessian = sigmoid_gradient_and_hessian(xp, z, x, pos_weight)
+    return (1 - z) * up + z * down, hessian
+
+
 def tangent(xp: Namespace, z: Array, x: Array, q: Any) -> tuple[Array, Any, Array, Array]:
     """t, the slope far from 0; c, which scales the curve near 0; 1 - 2s, the sign of -x; e."""
     s = xp.astype(x >= 0, x.dtype)
@@ -125,6 +132,14 @@ def softmax_value_and_gradient(
     loss = _loss(xp, z, d, rest)
     del d
     return loss, _slopes(xp, z, top, powers, rest)
+
+
+def softmax_terms(xp: Namespace, z: Array, x: Array, class_numbers: Array) -> tuple[Array]:
+    """(Σz - z)*p + z*(1 - p): what is subtracted in the gradient, added up."""
+    _, top, _, powers, rest = _softmax(xp, x, class_numbers)
+    p = xp.where(top, rest * 0 + 1, powers)
+    others = xp.sum(z, axis=-1)[..., None] - z
+    return ((others * p + z * xp.where(top, rest, 1 + rest - p)) / (1 + rest),)
 
 
 def sparse_softmax_cross_entropy(

@@ -73,12 +73,14 @@ class Loss:
         numbers of the classes too, as ``class_numbers``.
     class_numbers : bool
         Whether labels are numbers of classes, with no axis of classes.
-    linear : bool
-        Whether the loss of a label z is (1 - z) times that of 0 plus z times that of 1. Then so is
-        its gradient, and the audit measures the gradient's error in ulp of these two terms.
+    terms : callable, optional
+        Gradient and, where there is one, Hessian, but with the terms that are subtracted in them
+        added: the audit measures errors in ulp of these sums. Without it in ulp of the derivative
+        itself, and that of hard labels only.
     max_ulp : tuple of float
-        The largest error of `value` that is promised, in ulp: in float32, and in float64, with each
-        of the examples of its parameters. ``audit(...).largest()`` measures it.
+        The largest error of loss and gradient that is promised, in ulp: in float32, and in float64,
+        with each of the examples of its parameters; of the Hessian it is 6 at the least.
+        ``audit(...).largest()`` measures it.
     """
 
     name: str
@@ -89,7 +91,7 @@ class Loss:
     parameters: tuple[Parameter, ...] = ()
     over_classes: bool = False
     class_numbers: bool = False
-    linear: bool = True
+    terms: Formula | None = None
     max_ulp: tuple[float, float] = (4, 4)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -111,9 +113,11 @@ class Loss:
         value = self.value(xp, *arrays, **parameters)
         return value, self.gradient(xp, *arrays, **parameters)
 
-    def promised(self, dtype: str) -> float:
-        """The largest error of a loss in a dtype, in ulp: 1 for 16 bits, which are rounded once."""
-        return {"float32": self.max_ulp[0], "float64": self.max_ulp[1]}.get(dtype, 1)
+    def promised(self, dtype: str, quantity: str = "loss") -> float:
+        """The largest error of a quantity in a dtype, in ulp: 1 for 16 bits, rounded once."""
+        least = 6 if quantity == "hessian" else 0
+        both = {"float32": self.max_ulp[0], "float64": self.max_ulp[1]}
+        return max(both[dtype], least) if dtype in both else 1
 
     def examples(self) -> list[dict[str, Any]]:
         """Parameters to try: the first of each parameter's examples, the second, and so on."""
@@ -134,6 +138,7 @@ SIGMOID = Loss(
     _formula.sigmoid_value_and_gradient,
     _formula.sigmoid_gradient_and_hessian,
     parameters=(_POS_WEIGHT,),
+    terms=_formula.sigmoid_terms,
 )
 WEIGHTED = replace(
     SIGMOID,
@@ -164,7 +169,7 @@ FOCAL = Loss(
             examples=(2.0, 0.5, 5.0),
         ),
     ),
-    linear=False,
+    terms=_focal.focal_terms,
     max_ulp=(24, 16),
 )
 SOFTMAX = Loss(
@@ -173,6 +178,7 @@ SOFTMAX = Loss(
     _formula.softmax_gradient,
     _formula.softmax_value_and_gradient,
     over_classes=True,
+    terms=_formula.softmax_terms,
     max_ulp=(16, 16),
 )
 SPARSE_SOFTMAX = Loss(

@@ -187,8 +187,9 @@ def sigmoid_focal_loss(
 
     .. math:: (\alpha z + (1 - \alpha) (1 - z)) \, u^\gamma \, l
 
-    Up to a `gamma` of 5 it is within 16 ulp in float64 and 24 in float32; the error grows with
-    `gamma` (``docs/measurements.md``). Lin et al., Focal Loss for Dense Object Detection, 2017,
+    Up to a `gamma` of 5 it is within 16 ulp in float64 and 24 in float32, where the power is a
+    normal number too; the error grows with `gamma` (``docs/measurements.md``). Lin et al., Focal
+    Loss for Dense Object Detection, 2017,
     https://arxiv.org/abs/1708.02002.
 
     Examples

@@ -1,16 +1,14 @@
 """The exact loss: xbce's own formulas on numbers of as many digits as one likes."""
 
-import threading
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from xbce import _arguments, _backends, _losses
+from xbce import _losses
 from xbce._losses import Loss
 from xbce._typing import Array, Output
-
-# mpmath keeps its precision in one global context, and mparray computes in it.
-_precision = threading.RLock()
+from xbce.testing._ulp import TwoFloats, as_numpy, in_digits, two_floats
 
 
 def exact_loss(
@@ -205,8 +203,41 @@ def loss_of(loss: str | Loss | None, parameters: dict[str, Any]) -> tuple[Loss, 
     return loss, {name: value for name, value in parameters.items() if value is not None}
 
 
+def exactly(
+    loss: Loss, quantity: str, labels: np.ndarray, logits: np.ndarray, parameters: dict[str, Any]
+) -> TwoFloats:
+    """The exact loss, gradient or Hessian, kept for the next audit of the same inputs."""
+    given = tuple(sorted(parameters.items()))
+    shapes = labels.shape, logits.shape
+    formula: Output = "value" if quantity == "loss" else "gradient_and_hessian"
+    if quantity == "gradient" and loss.gradient_and_hessian is None:
+        formula = "gradient"
+    results = _kept(loss, formula, given, shapes, labels.tobytes(), logits.tobytes())
+    return results[quantity == "hessian"]
+
+
+@lru_cache(maxsize=1024)
+def _kept(
+    loss: Loss, formula: Output, parameters: Any, shapes: Any, labels: bytes, logits: bytes
+) -> tuple[TwoFloats, ...]:
+    z, x = np.frombuffer(labels).reshape(shapes[0]), np.frombuffer(logits).reshape(shapes[1])
+    return tuple(map(two_floats, _exact(formula, z, x, loss, 50, dict(parameters))))
+
+
+def sizes(
+    loss: Loss, quantity: str, labels: np.ndarray, logits: np.ndarray, parameters: dict[str, Any]
+) -> np.ndarray | None:
+    """What the terms of a derivative add up to, in float64; None where the loss does not say."""
+    if loss.terms is None or quantity == "loss":
+        return None
+    if loss.over_classes:
+        parameters = parameters | {"class_numbers": np.arange(logits.shape[-1])}
+    with np.errstate(all="ignore"):
+        return loss.terms(np, labels, logits, **parameters)[quantity == "hessian"]
+
+
 def _exact(
-    output: Output,
+    formula: Output,
     labels: Array,
     logits: Array,
     loss: str | Loss | None,
@@ -215,109 +246,15 @@ def _exact(
 ) -> tuple[Array, ...]:
     try:
         import mparray
-        import mpmath
     except ImportError as error:
         raise ImportError("The oracle needs mparray: pip install xbce[testing].") from error
     loss, parameters = loss_of(loss, parameters)
-    with _precision, mpmath.workdps(digits), np.errstate(all="ignore"):
+    with in_digits(digits):
         for name, value in parameters.items():
             if not isinstance(value, (int, float)):
                 parameters[name] = mparray.asarray(as_numpy(value))
         z, x = (mparray.asarray(as_numpy(array)) for array in (labels, logits))
         if loss.over_classes:
             parameters["class_numbers"] = mparray.arange(x.shape[-1])
-        results = loss.formula(output)(mparray, z, x, **parameters)
+        results = loss.formula(formula)(mparray, z, x, **parameters)
         return results if isinstance(results, tuple) else (results,)
-
-
-def ulp_error(actual: Any, exact: Any, scale: Any = None) -> np.ndarray:
-    """Return the distance of computed numbers from exact ones, in units in the last place.
-
-    Parameters
-    ----------
-    actual : array
-        What was computed, of any library; its dtype says how long an ulp is.
-    exact : MPArray or array
-        The exact numbers, as `exact_loss` gives them, or as float64.
-    scale : array, optional
-        The numbers whose last place is the unit, if it is not that of `exact`: for a
-        difference, the size of what is subtracted.
-
-    Returns
-    -------
-    numpy.ndarray of float64
-        ``|actual - exact|`` over the spacing that the dtype of `actual` has at `exact`.
-        Where `exact` is below the normal numbers the unit is half the smallest normal:
-        4 ulp are two of the smallest normal there. Infinity counts as right for whatever
-        is beyond the largest number; NaN where a number belongs, or the reverse, is
-        an error of infinitely many ulp.
-
-    See Also
-    --------
-    exact_loss, exact_gradient, exact_hessian : The exact numbers.
-    audit : Measures a whole implementation.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from xbce.testing import ulp_error
-    >>> ulp_error(np.float32([1.0, 1.0000001]), np.array([1.0, 1.0]))
-    array([0., 1.])
-    """
-    info = _arguments.namespace_of(actual).finfo(actual.dtype)
-    eps, tiny, largest = (float(v) for v in (info.eps, info.smallest_normal, info.max))
-    high, low = _two_floats(exact)
-    computed = as_numpy(actual)
-    with np.errstate(all="ignore"):
-        scale = np.abs(high if scale is None else as_numpy(scale))
-        unit = np.where(scale < tiny, tiny / 2, np.exp2(np.frexp(scale)[1] - 1.0) * eps)
-        error = np.abs((computed - high) - low) / unit
-        beyond = np.isinf(computed) & (np.abs(high) > largest) & (computed * high > 0)
-    error = np.where(beyond | (computed == high) & (low == 0), 0.0, error)
-    both_nan = np.isnan(computed) & np.isnan(high)
-    return np.where(both_nan, 0.0, np.where(np.isnan(error), np.inf, error))
-
-
-def as_numpy(array: Any) -> np.ndarray:
-    """Return the numbers of an array of any library in NumPy, computed and moved to the CPU.
-
-    Parameters
-    ----------
-    array : array
-        Of any library and real dtype, exact numbers of `exact_loss` among them; or a number.
-
-    Returns
-    -------
-    numpy.ndarray of float64
-        The same numbers; exact ones are rounded.
-
-    See Also
-    --------
-    ulp_error : Compares arrays of any library.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from xbce.testing import as_numpy
-    >>> as_numpy(np.float32([0.5, 2.0]))
-    array([0.5, 2. ])
-    """
-    if type(array).__module__.startswith("mparray"):
-        array = array._data
-    elif not isinstance(array, (np.ndarray, np.generic, int, float, list, tuple)):
-        array = _backends.of(_arguments.namespace_of(array)).to_numpy(array)
-    with np.errstate(all="ignore"):  # older NumPy warns of a NaN among exact numbers
-        return np.asarray(array, dtype=np.float64)
-
-
-def _two_floats(exact: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Exact numbers as sums of two float64: 106 bits, enough to tell fractions of an ulp."""
-    numbers, high = getattr(exact, "_data", exact), as_numpy(exact)
-    if getattr(numbers, "dtype", None) != np.dtype(object):
-        return high, np.zeros_like(high)
-    import mpmath
-
-    with _precision, mpmath.workdps(50):
-        rest = [number - mpmath.mpf(h) for number, h in zip(numbers.flat, high.flat, strict=True)]
-        low = np.asarray([float(r) for r in rest], dtype=np.float64).reshape(high.shape)
-    return high, np.where(np.isfinite(high), low, 0.0)

@@ -1,16 +1,24 @@
-"""What an audit found: as a table, as a dict, as an assertion."""
+"""What an audit found: as a table, as a dict, as Markdown, as a plot, as an assertion."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from math import isfinite
+from pathlib import Path
 from typing import Any
+
+Promise = float | Mapping[str, float]
+"""The largest errors in ulp that are allowed: one number, or one by quantity."""
+QUANTITIES = ("loss", "gradient", "hessian")
+Number = float | tuple[float, ...]
+"""A label or a logit; all of a row where a loss has classes."""
 
 
 @dataclass(frozen=True)
 class Region:
     """Errors in ulp over one region of labels and logits.
 
-    `quantity` is ``"loss"`` or ``"gradient"``; `worst` is the input with the
-    largest error: label, logit, actual and exact value.
+    `quantity` is ``"loss"``, ``"gradient"`` or ``"hessian"``; `worst` is the input with the
+    largest error: label, logit, actual and exact value; `points` are all logits with their errors.
     """
 
     dtype: str
@@ -18,7 +26,8 @@ class Region:
     name: str
     largest: float
     percentile_99: float
-    worst: tuple[float, float, float, float]
+    worst: tuple[Number, Number, float, float]
+    points: list[tuple[float, float]] = field(default_factory=list, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -27,8 +36,8 @@ class Special:
 
     dtype: str
     quantity: str
-    label: float
-    logit: float
+    label: Number
+    logit: Number
     actual: float
     expected: str
     right: bool
@@ -36,16 +45,18 @@ class Special:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule about dtypes, shapes or inputs, and what broke it; empty where it holds."""
+    """A rule, why it is one, what broke it, and the smallest input that does; empty if none."""
 
     dtype: str
     name: str
     broken: str
+    reason: str = ""
+    example: str = ""
 
 
 @dataclass(frozen=True)
 class Report:
-    """The result of `audit`.
+    """The result of an audit.
 
     Attributes
     ----------
@@ -56,11 +67,13 @@ class Report:
     specials : list of Special
         Zeros, infinities, NaN and subnormal logits.
     rules : list of Rule
-        Dtype, shape, and inputs left as they were.
+        What holds whatever the numbers: of dtypes, shapes and inputs, of masks and weights.
+    diagnoses : list of str
+        What it is instead, where what came fits a known way of being wrong.
 
     See Also
     --------
-    audit : Makes the report.
+    audit, audit_modes, audit_reduction : Make the report.
 
     Examples
     --------
@@ -79,9 +92,10 @@ class Report:
     regions: list[Region] = field(default_factory=list)
     specials: list[Special] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
+    diagnoses: list[str] = field(default_factory=list)
 
     def largest(self, quantity: str = "loss", dtype: str | None = None) -> float:
-        """The largest error in ulp of ``"loss"`` or ``"gradient"``; NaN where none was measured."""
+        """The largest error in ulp of a quantity; NaN where none was measured."""
         found = [
             region.largest
             for region in self.regions
@@ -89,65 +103,158 @@ class Report:
         ]
         return max(found, default=float("nan"))
 
-    def failures(self, max_ulp: float = 4) -> list[str]:
-        """What breaks the promise of `max_ulp`, worst first; empty where all is right."""
-        lines = []
+    def failures(self, max_ulp: Promise = 4) -> list[str]:
+        """What breaks the promise of `max_ulp`, worst first; empty where all is right.
+
+        `max_ulp` is a number, or a dict of them by quantity; what is not in it may be anything.
+        """
+        lines = [f"diagnosis: {diagnosis}" for diagnosis in self.diagnoses]
         for region in sorted(self.regions, key=lambda region: -region.largest):
-            if not region.largest <= max_ulp:
+            if not region.largest <= _allowed(max_ulp, region.quantity):
                 label, logit, actual, exact = region.worst
                 lines.append(
-                    f"{region.dtype} {region.quantity}, {region.name}: {_ulps(region.largest)} ulp "
+                    f"{region.dtype} {region.quantity}, {region.name}: {ulps(region.largest)} ulp "
                     f"at label {label!r}, logit {logit!r}: got {actual!r}, exact is {exact!r}"
                 )
-        for special in self.specials:
-            if not special.right:
-                lines.append(
-                    f"{special.dtype} {special.quantity} at label {special.label!r}, logit "
-                    f"{special.logit!r}: got {special.actual!r}, should be {special.expected}"
-                )
-        lines += [f"{rule.dtype}: {rule.name}: {rule.broken}" for rule in self.rules if rule.broken]
+        lines += [
+            f"{special.dtype} {special.quantity} at label {special.label!r}, logit "
+            f"{special.logit!r}: got {special.actual!r}, should be {special.expected}"
+            for special in self.specials
+            if not special.right
+        ]
+        for rule in self.rules:
+            if rule.broken:
+                example = f" (with {rule.example})" if rule.example else ""
+                lines.append(f"{rule.dtype}: {rule.name}: {rule.broken}{example}")
         return lines
 
-    def check(self, max_ulp: float = 4) -> None:
+    def check(self, max_ulp: Promise = 4) -> None:
         """Raise AssertionError, the worst input first, unless all is right to `max_ulp` ulp."""
         failures = self.failures(max_ulp)
         if failures:
             listed = "\n  ".join(failures)
+            broken = len(failures) - len(self.diagnoses)
             raise AssertionError(
-                f"{self.name} breaks {len(failures)} promises of {max_ulp} ulp:\n  {listed}"
+                f"{self.name} breaks {broken} promises of {_named(max_ulp)}:\n  {listed}"
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """The report in plain lists, dicts, strings and numbers."""
-        return asdict(self)
+        """The report in plain lists, dicts, strings and numbers, without the points of plots."""
+        plain = asdict(self)
+        for region in plain["regions"]:
+            del region["points"]
+        return plain
+
+    def to_markdown(self, max_ulp: Promise = 4) -> str:
+        """The report in Markdown, for a comment on a pull request."""
+        failures = self.failures(max_ulp)
+        verdict = "all right" if not failures else "wrong"
+        lines = [f"### {self.name}: {verdict} (promise: {_named(max_ulp)})", ""]
+        dtypes = list(dict.fromkeys(region.dtype for region in self.regions))
+        if dtypes:
+            lines += [f"| largest error in ulp | {' | '.join(dtypes)} |"]
+            lines += [f"| --- |{' ---: |' * len(dtypes)}"]
+        for quantity in QUANTITIES:
+            errors = [self.largest(quantity, dtype) for dtype in dtypes]
+            if any(error == error for error in errors):
+                lines.append(f"| {quantity} | {' | '.join(map(ulps, errors))} |")
+        wrong = sum(not special.right for special in self.specials)
+        broken = [rule for rule in self.rules if rule.broken]
+        if self.specials:
+            lines += ["", f"Special values: {len(self.specials) - wrong} right, {wrong} wrong."]
+        if self.rules:
+            lines += ["", f"Rules: {len(self.rules) - len(broken)} hold, {len(broken)} broken."]
+        for rule in {rule.name: rule for rule in broken}.values():
+            lines.append(f"- **{rule.name}**, since {rule.reason}")
+        if failures:
+            lines += ["", "<details><summary>What is wrong</summary>", "", "```"]
+            lines += [*failures, "```", "", "</details>"]
+        return "\n".join(lines)
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Draw errors in ulp against logits, a panel a quantity; save it if there is a path.
+
+        Returns the figure of matplotlib, which must be installed.
+        """
+        from matplotlib.figure import Figure
+
+        shown = [q for q in QUANTITIES if any(region.quantity == q for region in self.regions)]
+        figure = Figure(figsize=(5 * max(len(shown), 1), 4.5), dpi=150, layout="constrained")
+        figure.suptitle(self.name)
+        panels = figure.subplots(1, max(len(shown), 1), sharey=True, squeeze=False)[0]
+        for axes, quantity in zip(panels, shown, strict=False):
+            points: dict[str, list[tuple[float, float]]] = {}
+            for region in self.regions:
+                if region.quantity == quantity:
+                    points.setdefault(region.dtype, []).extend(region.points)
+            for dtype, found in points.items():
+                logits, errors = zip(*found, strict=True)
+                drawn = [min(max(error, 0.01), 1e17) for error in errors]
+                axes.plot(logits, drawn, ".", markersize=3, label=dtype)
+            axes.set_xscale("symlog", linthresh=1e-3)
+            axes.set_xticks([-1e30, -1e3, -1, 0, 1, 1e3, 1e30])
+            axes.set(yscale="log", title=quantity, xlabel="logit", xlim=(-1e38, 1e38))
+            axes.axhline(4, color="black", linewidth=0.8, linestyle="--")
+            axes.grid(alpha=0.3)
+            axes.legend()
+        panels[0].set_ylabel("error (ulp)")
+        if path is not None:
+            figure.savefig(path)
+        return figure
 
     def __str__(self) -> str:
         """The report as a table."""
-        lines = [self.name, "", f"{'error in ulp':48}{'loss':>18}{'gradient':>18}"]
-        lines += [f"{'':48}{'99 %':>9}{'largest':>9}{'99 %':>9}{'largest':>9}"]
-        rows: dict[str, str] = {}
+        lines = [self.name]
+        lines += [f"  {diagnosis}" for diagnosis in self.diagnoses]
+        quantities = [q for q in QUANTITIES if self.largest(q) == self.largest(q)]
+        if quantities:
+            lines += ["", f"{'error in ulp':48}" + "".join(f"{q:>18}" for q in quantities)]
+            lines += [f"{'':48}" + f"{'99 %':>9}{'largest':>9}" * len(quantities)]
+        rows: dict[str, dict[str, str]] = {}
         for region in self.regions:
-            title = f"{region.dtype}, {region.name}"
-            errors = f"{_ulps(region.percentile_99):>9}{_ulps(region.largest):>9}"
-            rows[title] = rows.get(title, f"{title:48}") + errors
-        lines += rows.values()
-        wrong = [special for special in self.specials if not special.right]
+            errors = f"{ulps(region.percentile_99):>9}{ulps(region.largest):>9}"
+            rows.setdefault(f"{region.dtype}, {region.name}", {})[region.quantity] = errors
         lines += [
-            "",
-            f"special values: {len(self.specials) - len(wrong)} right, {len(wrong)} wrong",
+            f"{title:48}" + "".join(row.get(q, " " * 18) for q in quantities).rstrip()
+            for title, row in rows.items()
         ]
+        wrong = [special for special in self.specials if not special.right]
+        right = len(self.specials) - len(wrong)
+        lines += ["", f"special values: {right} right, {len(wrong)} wrong"]
         for special in wrong:
             lines.append(
-                f"  {special.dtype} {special.quantity}, label {special.label:g}, logit "
-                f"{special.logit:g}: got {special.actual:g}, should be {special.expected}"
+                f"  {special.dtype} {special.quantity}, label {_short(special.label)}, logit "
+                f"{_short(special.logit)}: got {special.actual:g}, should be {special.expected}"
             )
         broken = [rule for rule in self.rules if rule.broken]
         lines += [f"rules: {len(self.rules) - len(broken)} hold, {len(broken)} broken"]
-        lines += [f"  {rule.dtype}: {rule.name}: {rule.broken}" for rule in broken]
+        for rule in broken:
+            lines.append(f"  {rule.dtype}: {rule.name}: {rule.broken}")
+            lines += [f"    since {rule.reason}"] if rule.reason else []
+            lines += [f"    with {rule.example}"] if rule.example else []
         return "\n".join(lines)
 
 
-def _ulps(error: float) -> str:
+def ulps(error: float) -> str:
+    """An error for people: 0.5, 31.2, 9.0e+15; nothing where there is none."""
+    if error != error:
+        return ""
     if not isfinite(error):
         return "inf"
     return f"{error:.1f}" if error < 1000 else f"{error:.1e}"
+
+
+def _allowed(max_ulp: Promise, quantity: str) -> float:
+    return max_ulp.get(quantity, float("inf")) if isinstance(max_ulp, Mapping) else max_ulp
+
+
+def _named(max_ulp: Promise) -> str:
+    if isinstance(max_ulp, Mapping):
+        return ", ".join(f"{ulp:g} ulp of the {quantity}" for quantity, ulp in max_ulp.items())
+    return f"{max_ulp:g} ulp"
+
+
+def _short(number: Number) -> str:
+    if isinstance(number, tuple):
+        return f"[{', '.join(f'{n:g}' for n in number)}]"
+    return f"{number:g}"

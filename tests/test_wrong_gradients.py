@@ -1,0 +1,110 @@
+"""The audits find what automatic differentiation and compilers make wrong."""
+
+import numpy as np
+import pytest
+
+from xbce.nn import sigmoid_cross_entropy_with_logits
+from xbce.testing import audit, audit_modes, audit_reduction
+
+DTYPES = ["float32"]
+LIBRARIES = [
+    pytest.param(name, marks=pytest.mark.backend(name.partition(".")[0]))
+    for name in ("torch", "jax.numpy")
+]
+
+
+@pytest.fixture(params=LIBRARIES)
+def library(request):
+    return pytest.importorskip(request.param)
+
+
+def stable(xp, labels, logits):
+    """The formula of many libraries, with a `where` for the maximum."""
+    positive = xp.where(logits > 0, logits, xp.zeros_like(logits))
+    return positive - logits * labels + xp.log1p(xp.exp(-xp.abs(logits)))
+
+
+def found(report, what):
+    with pytest.raises(AssertionError, match="breaks") as raised:
+        report.check(max_ulp=4)
+    assert what in str(raised.value)
+
+
+def test_a_mask_after_the_loss_is_found_by_its_gradient(library):
+    def where_after(labels, logits, where=None):
+        losses = stable(library, labels, logits)
+        keep = losses == losses if where is None else where
+        kept = library.where(keep, losses, library.zeros_like(losses))
+        return kept.sum() / library.clip((0 * kept + keep).sum(), 1)
+
+    report = audit_reduction(where_after, library, DTYPES, rows=0)
+    found(report, "the mask is applied after the loss: its gradient there is 0*NaN")
+    (broken,) = [rule for rule in report.rules if rule.broken]
+    assert broken.name == "what a mask leaves out changes no gradient"
+
+
+def test_a_gradient_that_is_wrong_at_0_is_found(library):
+    def loss(labels, logits):
+        return stable(library, labels, logits)
+
+    found(audit(loss, library, DTYPES, samples=20), "gradient at label 1.0, logit 0.0: got -1.")
+
+
+def test_weights_that_are_detached_from_the_denominator_only_are_right(library):
+    """The right way to mask: labels and logits before the loss."""
+
+    def masked_first(labels, logits, weights=None, where=None):
+        ones = library.ones_like(logits)
+        keep = ones > 0 if where is None else (ones > 0) & where
+        labels, logits = (library.where(keep, a, 0 * ones) for a in (labels, logits))
+        weights = ones if weights is None else ones * weights
+        weights = library.where(keep, weights, 0 * ones)
+        losses = sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
+        return (losses * weights).sum() / library.clip((0 * ones + (weights != 0)).sum(), 1)
+
+    audit_reduction(masked_first, library, DTYPES).check()
+
+
+@pytest.mark.backend("jax")
+def test_a_jitted_loss_that_differs_is_found():
+    jax = pytest.importorskip("jax")
+
+    def loss(labels, logits):
+        compiled = isinstance(logits, jax.core.Tracer)
+        return sigmoid_cross_entropy_with_logits(labels=labels, logits=logits) * (
+            1 + 1e-5 * compiled
+        )
+
+    def gradient(labels, logits):
+        return 0 * logits
+
+    jitted = jax.jit(loss)
+    report = audit(jitted, jax.numpy, DTYPES, samples=20, gradient_fn=gradient)
+    assert report.largest("loss") > 50
+    report = audit_modes(loss, jitted, jax.numpy, DTYPES, samples=20)
+    found(report, "float32 loss, hard agreeing labels")
+    assert report.largest("loss") > 50
+
+
+@pytest.mark.backend("jax")
+def test_modes_that_agree_pass():
+    jax = pytest.importorskip("jax")
+
+    def loss(labels, logits):
+        return sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
+
+    audit_modes(loss, jax.jit(loss), jax.numpy, DTYPES, samples=40).check(max_ulp=8)
+
+
+@pytest.mark.backend("torch")
+def test_a_loss_that_torch_compiles_otherwise_is_found():
+    torch = pytest.importorskip("torch")
+
+    def loss(labels, logits):
+        losses = stable(torch, labels, logits)
+        return losses.to(torch.float64) if torch.compiler.is_compiling() else losses
+
+    compiled = torch.compile(loss, backend="eager")
+    report = audit_modes(loss, compiled, torch, DTYPES, samples=20)
+    found(report, "the result has dtype torch.float64, not float32")
+    assert np.isfinite(report.largest("loss"))

@@ -1,0 +1,75 @@
+"""The audits find wrong losses of every kind, and name what is wrong with each."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from wrong_losses import CLASS_WEIGHTS, CLASSED, ELEMENTS, GRADIENTS, REDUCTIONS, classed, right
+
+import xbce
+from xbce.losses import Reduction
+from xbce.testing import audit, audit_reduction
+
+pytestmark = [
+    pytest.mark.backend("numpy"),
+    pytest.mark.filterwarnings("ignore::RuntimeWarning"),
+]
+DTYPES = ["float32"]
+
+
+def found(report, what):
+    with pytest.raises(AssertionError, match="breaks") as raised:
+        report.check(max_ulp=4)
+    assert what in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ELEMENTS)
+def test_a_wrong_loss_is_found_and_named(name):
+    function, what = ELEMENTS[name]
+    found(audit(function, np, DTYPES, samples=40), what)
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_a_wrong_gradient_is_found_and_named(name):
+    function, what = GRADIENTS[name]
+    found(audit(right, np, DTYPES, gradient_fn=function, samples=40), what)
+
+
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_a_wrong_reduction_is_found_and_named(name):
+    function, what = REDUCTIONS[name]
+    rows = 10**7 if name == "added one by one" else 0
+    found(audit_reduction(function, np, DTYPES, rows=rows, name=name), what)
+
+
+@pytest.mark.parametrize("order", CLASS_WEIGHTS)
+def test_wrong_class_weights_are_named(order):
+    loss = partial(classed, order)
+    found(audit_reduction(loss, np, DTYPES, rows=0, name=order, **CLASSED), CLASS_WEIGHTS[order])
+
+
+def test_right_class_weights_pass():
+    loss = partial(classed, "by the label")
+    audit_reduction(loss, np, DTYPES, rows=0, name="right", **CLASSED).check()
+
+
+def test_the_smallest_batch_that_breaks_a_rule_is_shown_with_its_reason():
+    over_all = REDUCTIONS["over all elements"][0]
+    report = audit_reduction(over_all, np, DTYPES, rows=0, name="mean")
+    rule = next(rule for rule in report.rules if rule.name.startswith("weights multiply"))
+    assert rule.broken == "got 0.126928, should be 0.253856"
+    assert rule.example == "labels [1.0, 0.25], logits [2.0, 3.75], weights [2.0, 0.0]"
+    assert rule.reason in str(report)
+    assert rule.example in str(report)
+
+
+@pytest.mark.parametrize("reduction", list(Reduction), ids=str)
+def test_no_reduction_passes_for_another(reduction):
+    def loss(labels, logits, weights=None, where=None):
+        return xbce.losses.sigmoid_cross_entropy(
+            labels, logits, 1.0 if weights is None else weights, where=where, reduction=reduction
+        )
+
+    for claimed in Reduction:
+        report = audit_reduction(loss, np, DTYPES, reduction=claimed, rows=0)
+        assert (report.failures() == []) == (claimed == reduction), claimed

@@ -1,0 +1,172 @@
+"""The audit of a reduction: masks, weights and denominators of any loss."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from xbce._losses import Loss
+from xbce._reduction import Reduction
+from xbce._typing import Array, Namespace
+from xbce.testing import _diagnosis
+from xbce.testing._arrays import Maker, differentiated, many_compilations
+from xbce.testing._batches import KINDS, Expected
+from xbce.testing._oracle import loss_of
+from xbce.testing._report import Report
+from xbce.testing._rules import broken_rules
+from xbce.testing._run import Run
+
+
+def audit_reduction(
+    loss_fn: Callable[..., Array],
+    xp: Namespace,
+    dtypes: Sequence[str] = ("float32", "float64"),
+    *,
+    reduction: Reduction | str = Reduction.SUM_BY_NONZERO_WEIGHTS,
+    axis: int | tuple[int, ...] | None = None,
+    loss: str | Loss | None = None,
+    label_smoothing: float = 0.0,
+    class_weights: Sequence[float] | None = None,
+    gradient_fn: Callable[..., Array] | None = None,
+    unreduced_fn: Callable[..., Array] | None = None,
+    shapes: Sequence[str] | None = None,
+    soft_labels: bool = True,
+    device: Any = None,
+    rows: int = 10_000_000,
+    max_ulp: float = 64,
+    name: str | None = None,
+    **parameters: float,
+) -> Report:
+    """Hold a weighted and reduced loss against the exact one, and against rules.
+
+    Parameters
+    ----------
+    loss_fn : callable
+        ``loss_fn(labels, logits, weights=None, where=None) -> loss``. It is audited for what its
+        signature takes: without `weights`, `where` or both it is called without. Weights are
+        floats; `where` is a mask, True where an element counts.
+    xp : module
+        The array namespace of the arrays it takes: ``numpy``, ``torch``, ``jax.numpy`` or another.
+    dtypes : sequence of str
+        Names of the floating dtypes to audit it in.
+    reduction : Reduction or str
+        What it says that it is: one of `xbce.losses.Reduction`, or its string.
+    axis : int or tuple of int, optional
+        The axes of the losses that it reduces, each place left with a denominator of its own; all
+        by default. -1 is a loss a row.
+    loss : str or Loss, optional
+        Which loss it reduces, as for `exact_loss`: sigmoid cross entropy by default. Logits of
+        losses over classes have 3 of them, on the last axis.
+    label_smoothing : float
+        How far it moves labels, before the loss: ``labels*(1 - L) + L/2``, or L over the number of
+        classes.
+    class_weights : sequence of float, optional
+        By which it multiplies weights, chosen by the label before that is smoothed: those of
+        negatives and positives, or of three classes.
+    gradient_fn : callable, optional
+        Its derivative by the logits, called in the same way. Where it is not given, it is the
+        attribute ``gradient`` of `loss_fn`, or found by PyTorch and JAX; or not audited.
+    unreduced_fn : callable, optional
+        The same loss without a reduction, called in the same way, to be held against the sum.
+    shapes : sequence of str, optional
+        The shapes of weights and masks to try: ``"full"``, that of the losses; ``"rows"``, 1 but
+        for the first axis; ``"columns"``, 1 but for the last; ``"one"``, all of 1; ``"scalar"``, of
+        rank 0. All of them by default.
+    soft_labels : bool
+        Whether it takes labels between 0 and 1.
+    device : device, optional
+        Where the arrays are put; by default where the library puts them.
+    rows : int
+        How long a batch the sum is tried on, in float32; a hundredth of it in 16 bits. 0 for none.
+    max_ulp : float
+        What the result may be off, in ulp of the sum of the weighted losses' sizes, reduced.
+    name : str, optional
+        What to call it in the report.
+    **parameters : float
+        Those of the loss, as for `exact_loss`: `pos_weight`, `alpha`, `gamma`.
+
+    Returns
+    -------
+    Report
+        Its `rules` are those that hold and those that are broken, each with a reason and the
+        smallest batch that breaks it; its `diagnoses` say what the loss is instead, where that is
+        known. ``check()`` raises AssertionError with both.
+
+    Raises
+    ------
+    TypeError
+        If `loss_fn` has required parameters of other names, or the loss has no such parameter.
+    ValueError
+        If there is no such loss, reduction or kind of shape.
+
+    See Also
+    --------
+    audit : Measures the element-wise loss.
+    xbce.testing.adapters : Losses of other libraries in this form.
+    xbce.losses.Reduction : What the reductions are.
+
+    Notes
+    -----
+    Logits are within 4 of 0, where every implementation has its digits: what is found here is in
+    the masks, weights and denominators. In words, the rules are: the value, with weights and masks
+    of every shape, and its gradient are those of the definition; what a mask leaves out may be
+    anything, NaN and infinity too, and changes neither; to leave rows out is not to have them; all
+    left out gives 0; the weights' scale, the order of rows, and a batch split in two change what
+    they should; the dtype stays, and inputs too.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xbce.nn import sigmoid_cross_entropy_with_logits
+    >>> from xbce.testing import audit_reduction
+    >>> def masked_mean(labels, logits, where=None):
+    ...     losses = sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
+    ...     return losses.mean() if where is None else (losses * where).mean()
+    >>> report = audit_reduction(masked_mean, np, ["float32"], rows=0)
+    >>> for diagnosis in report.diagnoses:
+    ...     print(diagnosis)
+    float32: this is the mean over all elements, not over those with weight
+    float32: the mask is applied after the loss: 0*NaN is NaN
+    """
+    Reduction.validate(reduction)
+    chosen, given = loss_of(loss, parameters)
+    weights = None if class_weights is None else tuple(map(float, class_weights))
+    expected = Expected(
+        chosen, given, Reduction(reduction), axis, label_smoothing, weights, soft_labels
+    )
+    takes = _takes(loss_fn)
+    kinds = KINDS if shapes is None else tuple(shapes)
+    for kind in kinds:
+        if kind not in KINDS:
+            raise ValueError(f"`shapes` must be of {KINDS}; got {kind!r}.")
+    report = Report(name or str(getattr(loss_fn, "__qualname__", loss_fn)))
+    for dtype in dtypes:
+        make = Maker(xp, dtype, device)
+        slopes = gradient_fn or getattr(loss_fn, "gradient", None)
+        slopes = slopes or differentiated(loss_fn, make.xp)
+        run = Run(loss_fn, slopes, unreduced_fn, make, expected, takes, kinds, rows, max_ulp)
+        with many_compilations(), np.errstate(all="ignore"):
+            report.rules.extend(broken_rules(run))
+        report.diagnoses.extend(_diagnosis.of_reduction(run))
+    return report
+
+
+def _takes(loss_fn: Callable[..., Any]) -> tuple[str, ...]:
+    """Which of weights and where a function takes."""
+    options = ("weights", "where")
+    try:
+        parameters = list(inspect.signature(loss_fn).parameters.values())
+    except (TypeError, ValueError):  # written in C
+        return options
+    found = {p.name: p for p in parameters}
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return options
+    optional = [p for p in parameters if p.kind is p.VAR_POSITIONAL or p.default is not p.empty]
+    required = [p.name for p in parameters if p not in optional and p.name not in options]
+    if len(required) > 2:
+        raise TypeError(
+            f"`loss_fn` must be called as loss_fn(labels, logits, weights=None, where=None); it "
+            f"requires {required} too. Bind them, or take one of xbce.testing.adapters."
+        )
+    return tuple(option for option in options if option in found)

@@ -1,0 +1,295 @@
+"""The rules of a weighted and reduced loss, each with its reason."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xbce._reduction import Reduction
+from xbce.testing import _mask_rules
+from xbce.testing._batches import Call, batches, tiled
+from xbce.testing._report import Rule
+from xbce.testing._run import Comparison, Run
+from xbce.testing._ulp import as_numpy
+
+# --- the checks -----------------------------------------------------------------
+
+
+def _values(run: Run, calls: Iterator[Call]) -> Iterator[Comparison]:
+    for call in calls:
+        yield Comparison(call, run.value(call), *run.expected.value(call))
+
+
+def _alone(run: Run, batch: Call) -> Iterator[Comparison]:
+    return _values(run, iter([batch]))
+
+
+def _with_weights(run: Run, batch: Call) -> Iterator[Comparison]:
+    return _values(run, run.weighted(batch))
+
+
+def _with_mask(run: Run, batch: Call) -> Iterator[Comparison]:
+    return _values(run, run.masked(batch))
+
+
+def _with_both(run: Run, batch: Call) -> Iterator[Comparison]:
+    return _values(run, run.both(batch))
+
+
+def _gradient(run: Run, batch: Call) -> Iterator[Comparison]:
+    for call in run.every(batch, _mask_rules.SLOPES):
+        yield Comparison(call, run.slopes(call), *run.expected.gradient(call))
+
+
+def _no_weight(run: Run, batch: Call) -> Iterator[Comparison]:
+    for call in run.weighted(batch):
+        assert call.weights is not None
+        empty = replace(call, weights=np.zeros_like(call.weights))
+        zero = np.zeros_like(run.expected.value(empty)[0])
+        yield Comparison(empty, run.value(empty), zero, zero)
+
+
+def _scale(run: Run, batch: Call) -> Iterator[Comparison]:
+    for call in run.weighted(batch):
+        assert call.weights is not None
+        for factor in (2.0, 2.0**-4):
+            scaled = replace(call, weights=factor * call.weights)
+            before = run.value(call)
+            expected = before if run.expected.reduction == Reduction.MEAN else factor * before
+            yield Comparison(scaled, run.value(scaled), expected, np.abs(expected))
+
+
+def _split(run: Run, batch: Call) -> Iterator[Comparison]:
+    size = batch.labels.shape[0]
+    if size < 2:
+        return
+    first = np.arange(size) < size // 2
+    rank = len(run.shape(batch))
+    for call in run.every(batch, 1):
+        parts = [call.rows(first), call.rows(~first)]
+        below = [
+            np.asarray(run.expected.denominator(*run.expected.weights(part, run.shape(part))))
+            for part in (call, *parts)
+        ]
+        if any(np.any(part == 0) for part in below):  # other rules say what must come of that
+            continue
+        whole, values = run.value(call), [run.value(part) for part in parts]
+        if not run.expected.reduces_rows(rank):
+            yield Comparison(call, whole, np.concatenate(values), np.abs(whole))
+            continue
+        total = sum(value * part for value, part in zip(values, below[1:], strict=True))
+        yield Comparison(call, whole * below[0], total, np.abs(total))
+
+
+def _order(run: Run, batch: Call) -> Iterator[Comparison]:
+    size = batch.labels.shape[0]
+    turned = np.arange(size)[::-1]
+    for call in run.every(batch):
+        before, after = run.value(call), run.value(call.rows(turned))
+        if not run.expected.reduces_rows(len(run.shape(call))):
+            before = before[turned]
+        yield Comparison(call, after, before, np.abs(before))
+
+
+def _unreduced(run: Run, batch: Call) -> Iterator[Comparison]:
+    assert run.unreduced_fn is not None
+    if run.expected.reduction == Reduction.NONE:
+        return
+    for call in run.every(batch):
+        arrays, options = run.arrays(call)
+        parts = as_numpy(run.unreduced_fn(*arrays, **options))
+        whole = run.value(call)
+        weights, keep = run.expected.weights(call, run.shape(call))
+        whole = whole * run.expected.denominator(weights, keep)
+        total = np.asarray(np.sum(parts, axis=run.expected.axis))
+        yield Comparison(call, whole, total, np.sum(np.abs(parts), axis=run.expected.axis))
+
+
+def _many(run: Run, batch: Call) -> Iterator[Comparison]:
+    rows = {"float32": run.rows}.get(run.make.name, run.rows // 100)
+    if run.make.name == "float64" or rows < 1000:
+        return
+    call, times = tiled(run.expected, rows, run.takes)
+    value, size = run.expected.value(call)
+    if run.expected.reduction == Reduction.SUM:
+        value, size = value * times, size * times
+    if value > run.make.format.largest:
+        return
+    (z, x), options = run.arrays(call)
+    z, x, *rest = (
+        run.make.xp.tile(a, (times,) + (1,) * (a.ndim - 1)) for a in (z, x, *options.values())
+    )
+    actual = as_numpy(run.loss_fn(z, x, **dict(zip(options, rest, strict=True))))
+    yield Comparison(call, actual, value, size)
+
+
+# --- the table ------------------------------------------------------------------
+
+
+class _Check(NamedTuple):
+    name: str
+    reason: str
+    check: Callable[[Run, Call], Iterator[Comparison]]
+    needs: tuple[str, ...] = ()
+    batches: int = 2  # on how many it is tried, smallest first
+
+
+CHECKS = (
+    _Check(
+        "it is the reduction that it says",
+        "another denominator is another loss, and another step of the optimizer",
+        _alone,
+        batches=3,
+    ),
+    _Check(
+        "weights multiply the losses, and count as the reduction says",
+        "weights of every shape that broadcasts mean the same as when they are broadcast before",
+        _with_weights,
+        ("weights",),
+        batches=3,
+    ),
+    _Check(
+        "a mask leaves elements out of the sum and of the denominator",
+        "else padding makes the loss of a batch smaller",
+        _with_mask,
+        ("where",),
+        batches=3,
+    ),
+    _Check(
+        "a mask leaves out weights too",
+        "an element that is not there has no weight",
+        _with_both,
+        ("weights", "where"),
+    ),
+    _Check(
+        "the gradient is that of the reduction",
+        "it is what is trained with",
+        _gradient,
+        ("gradient",),
+    ),
+    _Check(
+        "what a mask leaves out may be anything",
+        "missing labels and padded logits are often NaN, and 0*NaN is NaN",
+        _mask_rules.anything,
+        ("where",),
+    ),
+    _Check(
+        "what a mask leaves out changes no gradient",
+        "the derivative of a `where` around a NaN is NaN still",
+        _mask_rules.anything_gradient,
+        ("where", "gradient"),
+    ),
+    _Check(
+        "leaving rows out is not having them",
+        "a padded batch must cost what the batch does",
+        _mask_rules.rows_left_out,
+        ("where",),
+    ),
+    _Check(
+        "all left out gives 0, with a gradient of 0",
+        "0/0 is NaN, and one such batch ends a training",
+        _mask_rules.nothing,
+        ("where",),
+    ),
+    _Check(
+        "weights that are all 0 give 0",
+        "0/0 is NaN, and one such batch ends a training",
+        _no_weight,
+        ("weights",),
+    ),
+    _Check(
+        "scaling the weights scales the loss, or leaves a weighted mean as it is",
+        "weights that are normalised in silence change the learning rate",
+        _scale,
+        ("weights",),
+    ),
+    _Check(
+        "a batch split in two adds up",
+        "so gradients are accumulated, and batches spread over devices",
+        _split,
+    ),
+    _Check("the order of rows does not matter", "a batch is a set", _order),
+    _Check(
+        "unreduced losses add up to it",
+        "both are the same loss",
+        _unreduced,
+        ("unreduced",),
+    ),
+    _Check(
+        "a long batch is summed as exactly as a short one",
+        "numbers of float32 that are added one by one stop to grow at 2^24 of them",
+        _many,
+        ("scalar",),
+        batches=1,
+    ),
+)
+
+RESULT = "the result has the dtype of the logits, and the shape that the reduction leaves"
+UNWRITTEN = "inputs are left as they were"
+
+
+def broken_rules(run: Run) -> Iterator[Rule]:
+    """Each rule that applies, and what breaks it."""
+    has = {*run.takes}
+    has |= {"gradient"} if run.gradient_fn else set()
+    has |= {"unreduced"} if run.unreduced_fn else set()
+    has |= {"scalar"} if run.expected.axis is None else set()
+    has -= {"scalar"} if run.expected.reduction == Reduction.NONE else set()
+    yield from _outside(run)
+    for check in CHECKS:
+        if has.issuperset(check.needs):
+            broken, example = _first_broken(run, check)
+            yield Rule(run.make.name, check.name, broken, check.reason, example)
+
+
+def _first_broken(run: Run, check: _Check) -> tuple[str, str]:
+    """What breaks a rule, and the smallest batch that does."""
+    for batch in islice(batches(run.expected), check.batches):
+        try:
+            for comparison in check.check(run, batch):
+                if not run.right(comparison):
+                    if comparison.symptom and comparison.symptom not in run.symptoms:
+                        run.symptoms.append(comparison.symptom)
+                    got, wanted = _shown(comparison.actual), _shown(comparison.expected)
+                    return f"got {got}, should be {wanted}", str(comparison.call)
+        except Exception as error:  # whatever the implementation raises is its finding
+            first = (str(error).splitlines() or [""])[0]
+            return f"{type(error).__name__}: {first}", str(batch)
+    return "", ""
+
+
+def _outside(run: Run) -> Iterator[Rule]:
+    """What can be said without knowing the numbers."""
+    result, unwritten = ("", ""), ("", "")
+    for batch in batches(run.expected):
+        for call in run.every(batch):
+            arrays, options = run.arrays(call)
+            given = [*arrays, *options.values()]
+            before = [as_numpy(array).copy() for array in given]
+            try:
+                actual = run.loss_fn(*arrays, **options)
+                run.seen.append((call, as_numpy(actual)))
+                shape = run.expected.value(call)[0].shape
+                if tuple(actual.shape) != shape:
+                    broken = f"the result has shape {tuple(actual.shape)}, not {shape}"
+                    result = result if result[0] else (broken, str(call))
+                elif actual.dtype != run.make.dtype:
+                    broken = f"the result has dtype {actual.dtype}, not {run.make.name}"
+                    result = result if result[0] else (broken, str(call))
+            except Exception:  # which the other rules say
+                continue
+            after = [as_numpy(array) for array in given]
+            if not all(map(np.array_equal, before, after)):
+                unwritten = unwritten if unwritten[0] else ("an input was written to", str(call))
+    reason = "a wider one costs memory, a narrower one digits, and a shape is broadcast in silence"
+    yield Rule(run.make.name, RESULT, result[0], reason, result[1])
+    yield Rule(
+        run.make.name, UNWRITTEN, unwritten[0], "the caller goes on using them", unwritten[1]
+    )
+
+
+def _shown(values: Any) -> str:
+    """An array in one line."""
+    return np.array2string(np.asarray(values), precision=6, threshold=6).replace("\n", "")

@@ -1,0 +1,102 @@
+"""A reduced loss as it is audited: how it is called, with what, and when a result is right."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xbce._typing import Array
+from xbce.testing._arrays import Maker
+from xbce.testing._batches import Call, Expected, masked, weighted
+from xbce.testing._ulp import as_numpy
+
+
+class Comparison(NamedTuple):
+    """What came of a call, what should have, the size of the sum in it, and what a fault says."""
+
+    call: Call
+    actual: np.ndarray
+    expected: Any
+    size: Any
+    symptom: str = ""
+
+
+@dataclass
+class Run:
+    """A reduced loss, as it is audited in one dtype.
+
+    Attributes
+    ----------
+    loss_fn, gradient_fn, unreduced_fn : callable
+        What is audited; the last two may be None.
+    seen : list of (Call, array)
+        The results of calls without garbage, from which a fault is named.
+    symptoms : list of str
+        Faults that a rule has named.
+    """
+
+    loss_fn: Callable[..., Array]
+    gradient_fn: Callable[..., Array] | None
+    unreduced_fn: Callable[..., Array] | None
+    make: Maker
+    expected: Expected
+    takes: Sequence[str]
+    kinds: Sequence[str]
+    rows: int
+    max_ulp: float
+    seen: list[tuple[Call, np.ndarray]] = field(default_factory=list)
+    symptoms: list[str] = field(default_factory=list)
+
+    def arrays(self, call: Call) -> tuple[list[Array], dict[str, Array]]:
+        """The arguments in the library's arrays."""
+        options = {name: self.make(array) for name, array in call.given().items()}
+        return [self.make(call.labels), self.make(call.logits)], options
+
+    def value(self, call: Call) -> np.ndarray:
+        """The reduced loss."""
+        arrays, options = self.arrays(call)
+        return as_numpy(self.loss_fn(*arrays, **options))
+
+    def slopes(self, call: Call) -> np.ndarray:
+        """Its derivative by the logits."""
+        arrays, options = self.arrays(call)
+        assert self.gradient_fn is not None
+        return as_numpy(self.gradient_fn(*arrays, **options))
+
+    def shape(self, call: Call) -> tuple[int, ...]:
+        """The shape of the losses of a call."""
+        return call.logits.shape[:-1] if self.expected.loss.over_classes else call.logits.shape
+
+    def weighted(self, call: Call) -> Iterator[Call]:
+        """The call with weights of every kind, where they are taken."""
+        if "weights" in self.takes:
+            yield from weighted(call, self.shape(call), self.kinds)
+
+    def masked(self, call: Call) -> Iterator[Call]:
+        """The call with masks of every kind, where they are taken."""
+        if "where" in self.takes:
+            yield from masked(call, self.shape(call), self.kinds)
+
+    def both(self, call: Call) -> Iterator[Call]:
+        """The call with weights and a mask, where both are taken."""
+        pairs = zip(self.weighted(call), reversed([*self.masked(call)]), strict=False)
+        for with_weights, with_mask in pairs:
+            yield replace(with_weights, where=with_mask.where)
+
+    def every(self, call: Call, kinds: int | None = None) -> Iterator[Call]:
+        """The call as it is, weighted, masked, and both, with all kinds of shapes or the first."""
+        yield call
+        for calls in (self.weighted(call), self.masked(call), self.both(call)):
+            yield from islice(calls, kinds)
+
+    def right(self, comparison: Comparison) -> bool:
+        """Whether what came is what should have, to the tolerance."""
+        actual, expected = comparison.actual, np.asarray(comparison.expected)
+        if actual.shape != expected.shape:
+            return False
+        form = self.make.format
+        unit = self.max_ulp * form.eps * np.asarray(comparison.size) + form.tiny
+        with np.errstate(invalid="ignore"):
+            return bool(np.all(np.abs(actual - expected) <= unit))
