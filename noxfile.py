@@ -67,14 +67,14 @@ def strictest(session: nox.Session) -> None:
 
 @nox.session
 def torch(session: nox.Session) -> None:
-    """PyTorch, on the CPU, and on CUDA where there is a GPU."""
-    check_backend(session, "torch", TORCH)
+    """PyTorch, on the CPU, and on CUDA where there is a GPU; losses of scikit-learn."""
+    check_backend(session, "torch", TORCH, "scikit-learn")
 
 
 @nox.session
 def jax(session: nox.Session) -> None:
-    """JAX: eager, jitted, and with 64 bits switched off."""
-    check_backend(session, "jax", "jax")
+    """JAX: eager, jitted, and with 64 bits switched off; losses of optax."""
+    check_backend(session, "jax", "jax", "optax")
 
 
 @nox.session

@@ -6,45 +6,39 @@ import mparray
 import numpy as np
 import pytest
 
-import conftest
 from xbce import _backends
 from xbce._backends import BACKENDS, Backend
 from xbce._evaluate import Weighting, evaluate
 from xbce._losses import LOSSES
-from xbce.testing import as_numpy
+from xbce.testing import _plugin, as_numpy
+from xbce.testing._variants import VARIANTS, Variant, missing
 
 ROW = Backend("mparray", ("mparray",), ("mparray",))
 
 
-def missing(rows, variants):
-    """What a new library lacks, in words that say where to write it."""
-    tested, known = {variant.backend for variant in variants}, {row.name for row in rows}
-    without = [
-        f"{n} has a row in xbce._backends, but no variant in conftest.py" for n in known - tested
-    ]
-    return without + [
-        f"{n} has a variant in conftest.py, but no row in xbce._backends" for n in tested - known
-    ]
+def configure(chosen):
+    config = SimpleNamespace(getoption=lambda name: chosen, addinivalue_line=lambda *line: None)
+    _plugin.pytest_configure(config)
 
 
 def test_every_row_has_a_variant_and_every_variant_a_row():
-    assert missing(BACKENDS, conftest.VARIANTS) == []
+    assert missing(BACKENDS, VARIANTS) == {}
 
 
 def test_what_a_new_library_lacks_is_told():
-    variant = conftest.Variant("mparray", "mparray")
-    assert missing((*BACKENDS, ROW), (*conftest.VARIANTS, variant)) == []
-    (row_only,) = missing((*BACKENDS, ROW), conftest.VARIANTS)
-    assert row_only == "mparray has a row in xbce._backends, but no variant in conftest.py"
-    (variant_only,) = missing(BACKENDS, (*conftest.VARIANTS, variant))
-    assert variant_only == "mparray has a variant in conftest.py, but no row in xbce._backends"
+    variant = Variant("mparray", "mparray")
+    row, place = "row in xbce._backends", "variant in xbce.testing._variants"
+    assert missing((*BACKENDS, ROW), (*VARIANTS, variant)) == {}
+    row_only = missing((*BACKENDS, ROW), VARIANTS)
+    assert row_only == {"mparray": f"mparray has a {row}, but no {place}"}
+    variant_only = missing(BACKENDS, (*VARIANTS, variant))
+    assert variant_only == {"mparray": f"mparray has a {place}, but no {row}"}
 
 
 def test_choosing_a_library_without_a_variant_is_an_error(monkeypatch):
-    monkeypatch.setattr(conftest, "BACKENDS", (*BACKENDS, ROW))
-    config = SimpleNamespace(getoption=lambda name: ["mparray"])
+    monkeypatch.setattr(_plugin, "BACKENDS", (*BACKENDS, ROW))
     with pytest.raises(pytest.UsageError, match=r"mparray has a row .* but no variant"):
-        conftest.pytest_configure(config)
+        configure(["mparray"])
 
 
 @pytest.mark.parametrize("row", [True, False], ids=["with a row", "without one"])
@@ -69,7 +63,7 @@ def test_a_library_that_follows_the_standard_runs_every_loss(monkeypatch, row):
 
 
 def test_a_variant_of_a_library_without_a_row_is_an_error(monkeypatch):
-    variant = conftest.Variant("mparray", "mparray")
-    monkeypatch.setattr(conftest, "VARIANTS", (*conftest.VARIANTS, variant))
+    variant = Variant("mparray", "mparray")
+    monkeypatch.setattr(_plugin, "VARIANTS", (*VARIANTS, variant))
     with pytest.raises(pytest.UsageError, match=r"mparray has a variant .* but no row"):
-        conftest.pytest_configure(SimpleNamespace(getoption=lambda name: None))
+        configure(None)

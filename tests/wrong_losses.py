@@ -95,17 +95,17 @@ ELEMENTS = {  # name: function, what is said of it
         lambda z, x: right(z, x).astype(np.float16),
         "the loss has the dtype of the logits: the result has dtype float16",
     ),
-    "written to": (written_to, "inputs are left as they were: an input was written to"),
+    "written to": (written_to, "the loss leaves inputs as they were: an input was written to"),
     "squeezed": (
         squeezed,
         "has shape (3,), not (3, 1) (with logits of shape (3, 1))",
     ),
     "flattened": (flattened, "has shape (1,), not () (with logits of shape ())"),
-    "strides": (by_strides, "strides change no value"),
-    "neighbours": (neighbours, "the shape changes no value"),
+    "strides": (by_strides, "strides change no value of the loss: of every other row, it is"),
+    "neighbours": (neighbours, "the shape changes no value of the loss: flat, it is"),
     "no rank 0": (
         lambda z, x: right(z, x) if x.ndim else 1 / 0,
-        "it takes every shape: loss: ZeroDivisionError: division by zero",
+        "the loss takes every shape: ZeroDivisionError: division by zero",
     ),
     "30 ulp at large logits": (noisy_at_large, "hard agreeing labels, large logits: 60.4 ulp"),
 }
@@ -145,7 +145,7 @@ GRADIENTS = {  # name: gradient, what is said of it
     ),
     "shape": (
         slopes(lambda slope, z, x: slope.ravel()),
-        "the gradient has the shape of the logits",
+        "the gradient has the shape that it must have",
     ),
 }
 

@@ -3,8 +3,8 @@
 The code, the tests, the report and the docs read it. Nothing is imported here: a library that its
 user has not imported stays unimported.
 
-To add a library that follows the array API standard, add a row, and its variant to the
-tests in ``conftest.py``; ``tests/test_new_backend.py`` says which of the two is missing. What the
+To add a library that follows the array API standard, add a row, and its variant for tests in
+``testing/_variants.py``; ``tests/test_new_backend.py`` says which of the two is missing. What the
 standard does not tell has a function in the row, written above the table.
 """
 

@@ -25,12 +25,15 @@ class Maker:
         The dtype itself.
     format : Format
         Its numbers.
+    flushes : bool
+        Whether the library takes its subnormal numbers for 0.
     """
 
     def __init__(self, xp: Namespace, dtype: str, device: Any = None) -> None:
         self.xp = _arguments.namespace_of(xp.asarray([0.0]))
         self.name, self.device = dtype, device
         self.dtype: DType = getattr(self.xp, dtype, None) or np.dtype(dtype)
+        self.flushes = dtype in _backends.of(self.xp).flushes
         info = self.xp.finfo(self.dtype)
         self.format = Format(float(info.eps), float(info.smallest_normal), float(info.max))
 

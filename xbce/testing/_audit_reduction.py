@@ -13,8 +13,8 @@ from xbce.testing import _diagnosis
 from xbce.testing._arrays import Maker, differentiated, many_compilations
 from xbce.testing._batches import KINDS, Expected
 from xbce.testing._oracle import loss_of
+from xbce.testing._reduction_rules import broken_rules
 from xbce.testing._report import Report
-from xbce.testing._rules import broken_rules
 from xbce.testing._run import Run
 
 

@@ -25,12 +25,12 @@ class Format(NamedTuple):
 
 
 def regions(
-    loss: Loss, form: Format, classes: int, samples: int, heaviest: float = 1.0
+    loss: Loss, form: Format, classes: int, samples: int, heaviest: float | None = None
 ) -> Iterator[Case]:
     """The regions in which errors are measured, `samples` inputs each.
 
-    Where the loss is multiplied by a number above 1, the heaviest, logits at which exp(-|x|) is a
-    subnormal number and the product is not are left out: its digits are lost.
+    With a heaviest weight, logits at which exp(-|x|) is a subnormal number, and times that weight
+    it is not, are left out: the digits of the product are lost.
     """
     rng = np.random.default_rng(0)
     if loss.over_classes:
@@ -38,10 +38,12 @@ def regions(
     return _element_regions(form, samples, rng, heaviest)
 
 
-def _element_regions(form: Format, samples: int, rng: Any, heaviest: float) -> Iterator[Case]:
+def _element_regions(
+    form: Format, samples: int, rng: Any, heaviest: float | None
+) -> Iterator[Case]:
     """Labels by kind and side, logits by size, spread evenly over the exponents."""
     underflow = -np.log(form.tiny)
-    lost = np.log(heaviest / form.eps) if heaviest > 1 else 0.0
+    lost = np.log(heaviest / form.eps) if heaviest is not None else 0.0
     bounds = {
         "tiny": (max(form.tiny, 1e-30), 1e-3),
         "moderate": (1e-3, 8.0),

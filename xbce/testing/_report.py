@@ -244,6 +244,11 @@ def ulps(error: float) -> str:
     return f"{error:.1f}" if error < 1000 else f"{error:.1e}"
 
 
+def told(error: Exception) -> str:
+    """An exception in one line."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
 def _allowed(max_ulp: Promise, quantity: str) -> float:
     return max_ulp.get(quantity, float("inf")) if isinstance(max_ulp, Mapping) else max_ulp
 

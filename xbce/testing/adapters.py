@@ -8,17 +8,21 @@ mean. Each adapter returns a function ``loss_fn(labels, logits)``, which takes `
 its modules when one of its losses is called.
 """
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from xbce._typing import Array
+from xbce.testing._adapted import (
+    LossFn,
+    adapted,
+    of_probabilities,
+    parameters,
+    through_tensorflow,
+)
 
 __all__ = ["from_keras", "from_optax", "from_sklearn", "from_tensorflow", "from_torch"]
-
-LossFn = Callable[..., Array]
 
 
 def from_torch(loss: LossFn, *, takes: Sequence[str] | None = None, **options: Any) -> LossFn:
@@ -56,7 +60,7 @@ def from_torch(loss: LossFn, *, takes: Sequence[str] | None = None, **options: A
     >>> audit(own, torch, ["float32"], samples=50).largest() > 1000  # not right to 4 ulp
     True
     """
-    named = _parameters(getattr(loss, "forward", loss))
+    named = parameters(getattr(loss, "forward", loss))
     ignored = getattr(loss, "ignore_index", None)
     if "ignore_index" in named:
         ignored = options.get("ignore_index", named["ignore_index"].default)
@@ -74,7 +78,7 @@ def from_torch(loss: LossFn, *, takes: Sequence[str] | None = None, **options: A
         given = {} if weights is None else {"weight": weights}
         return loss(logits, labels, **given, **options)
 
-    return _adapted(call, loss, found if takes is None else takes)
+    return adapted(call, loss, found if takes is None else takes)
 
 
 def _classes_second(labels: Array, logits: Array) -> tuple[Array, Array]:
@@ -125,7 +129,7 @@ def from_optax(loss: LossFn, reduce: LossFn | None = None, **options: Any) -> Lo
     ... ).diagnoses[0][:38]
     'float32: the mask is applied after the'
     """
-    named = _parameters(reduce) if reduce is not None else {}
+    named = parameters(reduce) if reduce is not None else {}
 
     def call(labels: Array, logits: Array, weights: Array = None, where: Array = None) -> Array:
         losses = loss(logits, labels, **options)
@@ -136,7 +140,7 @@ def from_optax(loss: LossFn, reduce: LossFn | None = None, **options: Any) -> Lo
             given["weights"] = 0 * losses + weights  # of the losses' shape, as average wants them
         return reduce(losses, **given)
 
-    return _adapted(call, loss, [name for name in ("weights", "where") if name in named])
+    return adapted(call, loss, [name for name in ("weights", "where") if name in named])
 
 
 def from_keras(loss: LossFn, *, over_classes: bool = False) -> LossFn:
@@ -184,8 +188,8 @@ def from_keras(loss: LossFn, *, over_classes: bool = False) -> LossFn:
 
     takes = ["weights"] if isinstance(loss, keras.losses.Loss) else []
     if keras.config.backend() == "tensorflow":
-        return _through_tensorflow(call, loss, takes)
-    return _adapted(call, loss, takes)
+        return through_tensorflow(call, loss, takes)
+    return adapted(call, loss, takes)
 
 
 def from_tensorflow(loss: LossFn, **options: Any) -> LossFn:
@@ -219,37 +223,13 @@ def from_tensorflow(loss: LossFn, **options: Any) -> LossFn:
     ... )
     >>> print(audit(own, numpy))  # doctest: +SKIP
     """
-    takes = ["weights"] if "weights" in _parameters(loss) else []
+    takes = ["weights"] if "weights" in parameters(loss) else []
 
     def call(labels: Array, logits: Array, weights: Array = None) -> Array:
         given = {} if weights is None else {"weights": weights}
         return loss(labels, logits, **given, **options)
 
-    return _through_tensorflow(call, loss, takes)
-
-
-def _through_tensorflow(call: LossFn, loss: LossFn, takes: Sequence[str]) -> LossFn:
-    """The loss and its gradient of NumPy arrays, computed by TensorFlow."""
-
-    def tensors(arrays: Sequence[Any], options: dict[str, Any]) -> tuple[Any, Any]:
-        import tensorflow as tf
-
-        return [*map(tf.constant, arrays)], {n: tf.constant(a) for n, a in options.items()}
-
-    def value(labels: Any, logits: Any, **options: Any) -> Any:
-        arrays, given = tensors((labels, logits), options)
-        return np.asarray(call(*arrays, **given))
-
-    def gradient(labels: Any, logits: Any, **options: Any) -> Any:
-        import tensorflow as tf
-
-        (z, x), given = tensors((labels, logits), options)
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            losses = call(z, x, **given)
-        return np.asarray(tape.gradient(losses, x))
-
-    return _adapted(value, loss, takes, gradient=gradient)
+    return through_tensorflow(call, loss, takes)
 
 
 def from_sklearn(loss: Any, *, reduced: bool = False) -> LossFn:
@@ -287,7 +267,7 @@ def from_sklearn(loss: Any, *, reduced: bool = False) -> LossFn:
     (True, True)
     """
     if not hasattr(loss, "gradient"):
-        return _adapted(_of_probabilities(loss), loss, ["weights"])
+        return adapted(of_probabilities(loss), loss, ["weights"])
     multiclass = bool(getattr(loss, "is_multiclass", False))
 
     def shape(logits: Array) -> tuple[int, ...]:
@@ -316,45 +296,7 @@ def from_sklearn(loss: Any, *, reduced: bool = False) -> LossFn:
         return loss.gradient_hessian(**flat(labels, logits))[1].reshape(logits.shape)
 
     if reduced:
-        return _adapted(mean, type(loss), ["weights"])
+        return adapted(mean, type(loss), ["weights"])
     compiled = getattr(loss, "xp", None) in (None, np)  # which has a Hessian
     slopes = {"gradient": gradient} | ({"hessian": hessian} if compiled else {})
-    return _adapted(value, type(loss), [], **slopes)
-
-
-def _of_probabilities(loss: LossFn) -> LossFn:
-    """A loss of hard labels and probabilities, with weights of the shape of the labels."""
-
-    def call(labels: Any, logits: Any, weights: Any = None) -> Any:
-        if weights is not None:
-            weights = np.broadcast_to(weights, labels.shape).ravel()
-        probabilities = 1 / (1 + np.exp(-logits.ravel()))
-        found = loss(
-            labels.ravel().astype(int), probabilities, sample_weight=weights, labels=[0, 1]
-        )
-        return np.asarray(found)
-
-    return call
-
-
-def _adapted(call: LossFn, loss: Any, takes: Sequence[str], **attributes: Any) -> LossFn:
-    """The call, under the name of the loss, and with a signature that says what it takes."""
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    parameters = [inspect.Parameter(name, kind) for name in ("labels", "logits")]
-    parameters += [inspect.Parameter(name, kind, default=None) for name in takes]
-    changed: Any = call
-    changed.__signature__ = inspect.Signature(parameters)
-    module = str(getattr(loss, "__module__", "")).partition(".")[0]
-    own = getattr(loss, "__qualname__", type(loss).__qualname__)
-    changed.__qualname__ = f"{module}: {own}" if module else own
-    for name, value in attributes.items():
-        setattr(changed, name, value)
-    return call
-
-
-def _parameters(function: Any) -> dict[str, inspect.Parameter]:
-    """The parameters of a function by name; none where it does not tell."""
-    try:
-        return dict(inspect.signature(function).parameters)
-    except (TypeError, ValueError):
-        return {}
+    return adapted(value, type(loss), [], **slopes)

@@ -10,7 +10,7 @@ import numpy as np
 from xbce._reduction import Reduction
 from xbce.testing import _mask_rules
 from xbce.testing._batches import Call, batches, tiled
-from xbce.testing._report import Rule
+from xbce.testing._report import Rule, told
 from xbce.testing._run import Comparison, Run
 from xbce.testing._ulp import as_numpy
 
@@ -39,7 +39,7 @@ def _with_both(run: Run, batch: Call) -> Iterator[Comparison]:
 
 
 def _gradient(run: Run, batch: Call) -> Iterator[Comparison]:
-    for call in run.every(batch, _mask_rules.SLOPES):
+    for call in run.every(batch, _mask_rules.SLOPES if batch.labels.ndim > 1 else 1):
         yield Comparison(call, run.slopes(call), *run.expected.gradient(call))
 
 
@@ -255,8 +255,7 @@ def _first_broken(run: Run, check: _Check) -> tuple[str, str]:
                     got, wanted = _shown(comparison.actual), _shown(comparison.expected)
                     return f"got {got}, should be {wanted}", str(comparison.call)
         except Exception as error:  # whatever the implementation raises is its finding
-            first = (str(error).splitlines() or [""])[0]
-            return f"{type(error).__name__}: {first}", str(batch)
+            return told(error), str(batch)
     return "", ""
 
 

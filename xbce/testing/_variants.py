@@ -1,0 +1,138 @@
+"""How each array library is tested: the table of variants, and why one can not run here.
+
+`xbce.testing.fixtures` runs tests on them. To have a new library of `xbce._backends` tested, add a
+variant here. No library is imported before a test needs it, except to ask it for a GPU.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import version
+from importlib.util import find_spec
+from types import ModuleType
+
+from xbce._backends import BACKENDS, Backend
+from xbce._typing import Namespace
+
+NO_GPU: dict[str, str] = {}
+"""Why a variant has no GPU, by its name: for a conftest.py that knows, so that the library is not
+imported to be asked."""
+NOT_DRAWN = (
+    "Nothing was drawn for the fixture {0}. A test can not parametrize xp with indirect=True, and "
+    "a fixture that takes the one of the same name from xbce.testing.fixtures needs pytest 9."
+)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A library as it is tested: with its own switches, on its own devices."""
+
+    name: str
+    backend: str
+    devices: tuple[str | None, ...] = (None,)
+    dtypes: tuple[str, ...] = ()
+    """Names of the floating dtypes, where they are not those of the row."""
+    enter: Callable[[], AbstractContextManager[object]] = nullcontext
+    transform: bool = False
+    """Whether functions marked lazy run as lazily as the library can: jitted, never computed."""
+    since: str | None = None
+    """The first release of the library that has what the variant needs."""
+
+    @property
+    def row(self) -> Backend:
+        """The library's row in the table of libraries."""
+        return next(row for row in BACKENDS if row.name == self.backend)
+
+    @property
+    def floating(self) -> tuple[str, ...]:
+        """Names of the floating dtypes to test."""
+        return self.dtypes or self.row.dtypes
+
+    def namespace(self) -> Namespace:
+        """The library's namespace, imported."""
+        return _imported(self.row.namespaces[0])
+
+    def why_not(self) -> str | None:
+        """Why it can not run here, or None."""
+        if not self.row.installed():
+            return f"{self.name}: {self.row.module} is not installed"
+        if self.since and (older := _older(self.row.requires[0], self.since)):
+            return f"{self.name}: it needs {self.row.name} {self.since}, installed is {older}"
+        if self.transform and find_spec("array_api_extra") is None:
+            return f"{self.name}: array-api-extra is not installed"
+        if "cuda:0" not in self.devices:
+            return None
+        if self.name in NO_GPU:
+            return f"{self.name}: {NO_GPU[self.name]}"
+        return None if _has_cuda(self.row.module) else f"{self.name}: no CUDA GPU here"
+
+
+def _older(package: str, since: str) -> str | None:
+    """The release of the package that is installed, if it is an older one."""
+    from packaging.version import Version  # which pytest needs too
+
+    installed = version(package)
+    return installed if Version(installed) < Version(since) else None
+
+
+def _imported(name: str) -> ModuleType:
+    """A module, imported; what it warns of meanwhile is not about the project that is tested."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return import_module(name)
+
+
+@cache
+def _has_cuda(module: str) -> bool:
+    try:
+        library = _imported(module)
+    except ImportError:  # CuPy without the libraries of CUDA
+        return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch warns of a driver that is too old
+        return bool(library.cuda.is_available())
+
+
+def _strictest() -> AbstractContextManager[object]:
+    import array_api_strict
+
+    return array_api_strict.ArrayAPIStrictFlags(
+        boolean_indexing=False, data_dependent_shapes=False, enabled_extensions=()
+    )
+
+
+def _jax_x64(enabled: bool) -> Callable[[], AbstractContextManager[object]]:
+    def enter() -> AbstractContextManager[object]:
+        jax = _imported("jax")
+        if hasattr(jax, "enable_x64"):
+            return jax.enable_x64(enabled)
+        return _imported("jax.experimental").enable_x64(enabled)  # its place in older releases
+
+    return enter
+
+
+VARIANTS = (
+    Variant("numpy", "numpy"),
+    Variant("strict", "array-api-strict", ("CPU_DEVICE", "device1")),
+    Variant("strictest", "array-api-strict", enter=_strictest),
+    Variant("strict-no-float64", "array-api-strict", ("no_float64",), ("float32",), since="2.6"),
+    Variant("torch", "torch", ("cpu",)),
+    Variant("torch-cuda", "torch", ("cuda:0",)),
+    Variant("cupy", "cupy", ("cuda:0",)),
+    Variant("jax", "jax", enter=_jax_x64(True)),
+    Variant("jax-jit", "jax", enter=_jax_x64(True), transform=True),
+    Variant("jax-x32", "jax", dtypes=("float16", "bfloat16", "float32"), enter=_jax_x64(False)),
+    Variant("dask", "dask", transform=True),
+)
+
+
+def missing(rows: Sequence[Backend], variants: Sequence[Variant]) -> dict[str, str]:
+    """What libraries lack, by their names, in words that say where to write it."""
+    known, tested = {row.name for row in rows}, {variant.backend for variant in variants}
+    row, variant = "row in xbce._backends", "variant in xbce.testing._variants"
+    without_variant = {name: f"{name} has a {row}, but no {variant}" for name in known - tested}
+    without_row = {name: f"{name} has a {variant}, but no {row}" for name in tested - known}
+    return without_variant | without_row

@@ -1,0 +1,186 @@
+"""Tests over array libraries: a plugin of pytest, for any project.
+
+Ask for it in the ``conftest.py`` of the folder that pytest starts in::
+
+    pytest_plugins = ["xbce.testing.fixtures"]
+
+A test that takes `xp`, `device`, `dtype` or `array` then runs on each array library: NumPy,
+array-api-strict, PyTorch, CuPy, JAX and Dask, on each device and floating dtype that it asks for::
+
+    def test_not_negative(xp, dtype, array):
+        logits = array([-1.0, 0.0, 2.0], dtype)
+        assert xp.all(my_loss(xp.ones_like(logits), logits) >= 0)
+
+- A library that is not installed, or has no GPU here, is skipped by its name, with the reason.
+- ``pytest --backend torch`` runs the tests on PyTorch alone, and those that are about no library.
+- ``@pytest.mark.needs("autodiff")`` leaves out libraries that do not differentiate. ``"lazy"`` and
+  ``"devices"`` are other capabilities.
+- ``@pytest.mark.backend("torch")`` marks a test that is about PyTorch: it is deselected where
+  ``--backend`` chooses others.
+- What a test parametrizes itself, or a project has a fixture of its own for, stays as it is. That
+  fixture may take the one of the same name from here, with pytest 9 or newer.
+  ``@pytest.mark.parametrize("dtype", ["float32"], indirect=True)`` gives each library's float32.
+- Some libraries run in several variants. ``jax`` is eager, ``jax-jit`` jitted, ``jax-x32`` has 64
+  bits switched off; ``strictest`` and ``strict-no-float64`` are array-api-strict with less.
+- Functions that a test module hands to ``array_api_extra.testing.lazy_xp_function`` are jitted in
+  ``jax-jit``, and may not compute in ``dask``. The two need ``pip install xbce[testing]``.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xbce.testing._variants import NOT_DRAWN, Variant
+
+pytest_plugins = ["xbce.testing._plugin"]
+
+
+@pytest.fixture
+def xp(request: pytest.FixtureRequest, _xbce_xp: Variant | None) -> Iterator[Any]:
+    """Give the array namespace of each library.
+
+    Parameters
+    ----------
+    request : pytest.FixtureRequest
+        The test that asks.
+    _xbce_xp : Variant or None
+        The library and its variant.
+
+    Yields
+    ------
+    module
+        Such as ``array_api_compat.torch`` or ``jax.numpy``: it follows the array API standard.
+
+    See Also
+    --------
+    array : Makes an array of it.
+
+    Examples
+    --------
+    ::
+
+        def test_log1p(xp):
+            assert xp.log1p(xp.zeros(3)).shape == (3,)
+    """
+    if _xbce_xp is None:
+        pytest.fail(NOT_DRAWN.format("xp"), pytrace=False)
+    with ExitStack() as stack:
+        namespace = _xbce_xp.namespace()
+        stack.enter_context(_xbce_xp.enter())
+        if _xbce_xp.transform:
+            from array_api_extra.testing import patch_lazy_xp_functions
+
+            stack.enter_context(patch_lazy_xp_functions(request, xp=namespace))
+        yield namespace
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest, xp: Any, _xbce_device: str | None) -> Any:
+    """Give each of the library's devices.
+
+    Parameters
+    ----------
+    request : pytest.FixtureRequest
+        The test that asks.
+    xp : module
+        The library.
+    _xbce_device : str or None
+        The name of the device.
+
+    Returns
+    -------
+    device or None
+        What functions of `xp` take as ``device=``: None where there is but one.
+
+    See Also
+    --------
+    array : Makes an array there.
+
+    Examples
+    --------
+    ::
+
+        def test_stays_there(xp, device):
+            assert xp.exp(xp.ones(3, device=device)).shape == (3,)
+    """
+    name = getattr(request, "param", _xbce_device)
+    if name is None or xp.__name__.endswith("cupy"):
+        return None
+    return xp.Device(name) if hasattr(xp, "Device") else xp.device(name)
+
+
+@pytest.fixture
+def dtype(request: pytest.FixtureRequest, xp: Any, _xbce_dtype: str | None) -> Any:
+    """Give each of the library's floating dtypes.
+
+    Parameters
+    ----------
+    request : pytest.FixtureRequest
+        The test that asks.
+    xp : module
+        The library.
+    _xbce_dtype : str or None
+        The name of the dtype.
+
+    Returns
+    -------
+    dtype
+        Such as ``xp.float32``; float16 and bfloat16 are among them where the library has them.
+
+    See Also
+    --------
+    array : Makes an array of it.
+
+    Examples
+    --------
+    ::
+
+        def test_keeps_the_dtype(xp, dtype):
+            assert xp.exp(xp.ones(3, dtype=dtype)).dtype == dtype
+    """
+    name = getattr(request, "param", _xbce_dtype)
+    if name is None:
+        pytest.fail(NOT_DRAWN.format("dtype"), pytrace=False)
+    variant = request.getfixturevalue("_xbce_xp")  # None where xp is the project's own
+    if variant is not None and name not in variant.floating:
+        pytest.skip(f"{variant.name} has no {name}")
+    # Dask takes NumPy's dtypes, but names only the standard's.
+    return getattr(xp, name, None) or getattr(np, name)
+
+
+@pytest.fixture
+def array(xp: Any, device: Any) -> Callable[..., Any]:
+    """Give a function that makes arrays of each library.
+
+    Parameters
+    ----------
+    xp : module
+        The library.
+    device : device or None
+        Where the arrays are to be.
+
+    Returns
+    -------
+    callable
+        ``array(values, dtype=xp.float32)``. Arrays of Dask are in chunks of two elements an axis.
+
+    See Also
+    --------
+    xbce.testing.as_numpy : The numbers of an array of any library, in NumPy.
+
+    Examples
+    --------
+    ::
+
+        def test_sum(xp, array):
+            assert float(xp.sum(array([1.0, 2.0]))) == 3
+    """
+
+    def make(values: Any, dtype: Any = xp.float32) -> Any:
+        made = xp.asarray(values, dtype=dtype, device=device)
+        return made.rechunk(2) if hasattr(made, "rechunk") else made
+
+    return make
