@@ -178,9 +178,9 @@ class Report:
         """
         from matplotlib.figure import Figure
 
-        shown = [q for q in QUANTITIES if any(region.quantity == q for region in self.regions)]
+        shown = [q for q in QUANTITIES if self.largest(q) == self.largest(q)]
         figure = Figure(figsize=(5 * max(len(shown), 1), 4.5), dpi=150, layout="constrained")
-        figure.suptitle(self.name)
+        figure.suptitle(f"{self.name} (logits beyond 1000 are drawn there)")
         panels = figure.subplots(1, max(len(shown), 1), sharey=True, squeeze=False)[0]
         for axes, quantity in zip(panels, shown, strict=False):
             points: dict[str, list[tuple[float, float]]] = {}
@@ -190,13 +190,16 @@ class Report:
             for dtype, found in points.items():
                 logits, errors = zip(*found, strict=True)
                 drawn = [min(max(error, 0.01), 1e17) for error in errors]
-                axes.plot(logits, drawn, ".", markersize=3, label=dtype)
-            axes.set_xscale("symlog", linthresh=1e-3)
-            axes.set_xticks([-1e30, -1e3, -1, 0, 1, 1e3, 1e30])
-            axes.set(yscale="log", title=quantity, xlabel="logit", xlim=(-1e38, 1e38))
+                inside = [min(max(logit, -1000), 1000) for logit in logits]
+                axes.plot(inside, drawn, ".", markersize=3, label=dtype)
+            axes.set_xscale("symlog", linthresh=1e-3, linscale=0.3)
+            axes.set_xticks([-1000, -10, -0.1, 0, 0.1, 10, 1000])
+            axes.xaxis.set_major_formatter(lambda tick, _: f"{tick:g}")
+            axes.set(yscale="log", title=quantity, xlabel="logit", xlim=(-1500, 1500))
             axes.axhline(4, color="black", linewidth=0.8, linestyle="--")
+            axes.annotate("4 ulp", (0, 4), (0, 3), textcoords="offset points", ha="center")
             axes.grid(alpha=0.3)
-            axes.legend()
+            axes.legend(loc="upper center")
         panels[0].set_ylabel("error (ulp)")
         if path is not None:
             figure.savefig(path)
@@ -260,6 +263,4 @@ def _named(max_ulp: Promise) -> str:
 
 
 def _short(number: Number) -> str:
-    if isinstance(number, tuple):
-        return f"[{', '.join(f'{n:g}' for n in number)}]"
-    return f"{number:g}"
+    return str(list(number)) if isinstance(number, tuple) else repr(number)
