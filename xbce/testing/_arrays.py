@@ -39,7 +39,7 @@ class Maker:
 
     def __call__(self, values: Any, dtype: DType = None) -> Array:
         """An array of these values; of class numbers, which are integers, and masks as well."""
-        values = np.asarray(values)
+        values = np.array(values)  # a copy: what is audited may write to it
         if dtype is None:
             kinds = {"b": self.xp.bool, "i": self.xp.int32}
             dtype = kinds.get(values.dtype.kind, self.dtype)

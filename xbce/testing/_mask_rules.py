@@ -11,6 +11,8 @@ from xbce.testing._run import Comparison, Run
 
 GARBAGE = (3.0, np.inf, -np.inf, np.nan)
 """What a mask leaves out may hold."""
+NO_CLASS = -100
+"""The class number there, which other libraries have for it."""
 SLOPES = 2
 """Of how many kinds of shapes a gradient is tried: those take long to compile."""
 
@@ -19,27 +21,28 @@ def _dirty(run: Run, batch: Call, kinds: int | None = None) -> Iterator[tuple[Ca
     """Calls, and the same with garbage where their masks leave out."""
     for call in (*islice(run.masked(batch), kinds), *islice(run.both(batch), kinds)):
         assert call.where is not None
-        shape = run.shape(call)
-        out = ~np.broadcast_to(call.where, shape)
-        if not out.any():
-            continue
-        for garbage in GARBAGE:
-            rows = (
-                out[..., None] & np.ones(call.logits.shape, bool)
-                if (run.expected.loss.over_classes)
-                else out
-            )
-            logits = np.where(rows, garbage, call.logits)
-            labels = call.labels
-            if not run.expected.loss.class_numbers:
-                labels = np.where(rows, garbage, labels)
-            weights = call.weights
-            if weights is not None and weights.shape == shape:
-                weights = np.where(out, garbage, weights)
-            yield call, replace(call, labels=labels, logits=logits, weights=weights), garbage
+        out = ~np.broadcast_to(call.where, run.shape(call))
+        if out.any():
+            for garbage in GARBAGE:
+                yield call, _filled(run, call, out, garbage), garbage
+
+
+def _filled(run: Run, call: Call, out: np.ndarray, garbage: float) -> Call:
+    """The call with garbage in its labels, logits and weights at these places."""
+    loss = run.expected.loss
+    at = np.broadcast_to(out[..., None] if loss.over_classes else out, call.logits.shape)
+    if loss.class_numbers:
+        labels = np.where(out, NO_CLASS, call.labels)
+    else:
+        labels = np.where(at, garbage, call.labels)
+    weights = call.weights
+    if weights is not None and weights.shape == out.shape:
+        weights = np.where(out, garbage, weights)
+    return replace(call, labels=labels, logits=np.where(at, garbage, call.logits), weights=weights)
 
 
 def anything(run: Run, batch: Call) -> Iterator[Comparison]:
+    """The loss is the same with garbage there."""
     for clean, dirty, garbage in _dirty(run, batch):
         actual, expected = run.value(dirty), run.value(clean)
         symptom = "what the mask leaves out changes the loss"
@@ -49,6 +52,7 @@ def anything(run: Run, batch: Call) -> Iterator[Comparison]:
 
 
 def anything_gradient(run: Run, batch: Call) -> Iterator[Comparison]:
+    """The gradient is."""
     for clean, dirty, garbage in _dirty(run, batch, SLOPES):
         actual, expected = run.slopes(dirty), run.slopes(clean)
         symptom = "what the mask leaves out changes the gradient"
@@ -61,6 +65,7 @@ def anything_gradient(run: Run, batch: Call) -> Iterator[Comparison]:
 
 
 def rows_left_out(run: Run, batch: Call) -> Iterator[Comparison]:
+    """The loss without a row is that of the other rows."""
     size = batch.labels.shape[0]
     kept = np.arange(size) != size // 2
     if size < 2 or ("rows" not in run.kinds and batch.labels.ndim > 1):
@@ -75,6 +80,7 @@ def rows_left_out(run: Run, batch: Call) -> Iterator[Comparison]:
 
 
 def nothing(run: Run, batch: Call) -> Iterator[Comparison]:
+    """Loss and gradient are 0 where all is left out."""
     for number, call in enumerate(run.masked(batch)):
         assert call.where is not None
         empty = replace(call, where=np.zeros_like(call.where))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import islice, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,8 +80,9 @@ class Run:
             yield from masked(call, self.shape(call), self.kinds)
 
     def both(self, call: Call) -> Iterator[Call]:
-        """The call with weights and a mask, where both are taken."""
-        pairs = zip(self.weighted(call), reversed([*self.masked(call)]), strict=False)
+        """The call with weights and a mask, where both are taken: not each with each."""
+        weights, masks = [*self.weighted(call)], [*self.masked(call)]
+        pairs = [*product(weights[:2], masks[:2]), *zip(weights[2:], masks[2:], strict=False)]
         for with_weights, with_mask in pairs:
             yield replace(with_weights, where=with_mask.where)
 
