@@ -9,7 +9,7 @@ from xbce._losses import Loss
 from xbce._typing import Array
 from xbce.testing import _inputs
 from xbce.testing._arrays import Maker
-from xbce.testing._oracle import sizes
+from xbce.testing._oracle import exactly, sizes
 from xbce.testing._report import Region, Special
 from xbce.testing._ulp import TwoFloats, as_numpy, ulp_error
 
@@ -38,56 +38,64 @@ class Measure:
 
     def regions(self, samples: int) -> Iterator[Region]:
         """Errors in ulp, region by region."""
-        heaviest = self.parameters.get("pos_weight", 1.0)
-        normal = heaviest > 1 or self.make.flushes
-        form = self.make.format
+        heaviest = max(1.0, self.parameters.get("pos_weight", 1.0))
+        loses = heaviest > 1 or self.make.flushes  # the digits of what is subnormal in between
         cases = _inputs.regions(
-            self.loss, form, self.classes, samples, max(1.0, heaviest) if normal else None
+            self.loss, self.make.format, self.classes, samples, heaviest if loses else None
         )
         for case in cases:
-            if not self.soft_labels and not case.name.startswith("hard"):
-                continue
-            z, x = self.make(case.labels), self.make(case.logits)
-            labels, logits = as_numpy(z), as_numpy(x)  # rounded to the dtype
-            for quantity, function in self.functions.items():
-                scale = sizes(self.loss, quantity, labels, logits, self.parameters)
-                if scale is None and quantity != "loss" and not case.name.startswith("hard"):
-                    continue  # its terms may cancel: there is no ulp to measure it in
-                actual, exact = function(z, x), self.reference(quantity, z, x)
-                errors = np.full(exact.high.shape, np.inf)
-                if tuple(actual.shape) == errors.shape:
-                    errors = ulp_error(actual, exact, scale)
-                    if self.make.flushes:
-                        errors[np.abs(as_numpy(actual) - exact.high) <= 4 * form.tiny] = 0
-                worst = tuple(int(i) for i in np.unravel_index(np.argmax(errors), errors.shape))
-                computed = as_numpy(actual)
-                got = computed[worst] if computed.shape == errors.shape else np.nan
-                row = worst[:1]
-                place = _number(labels[row]), _number(logits[row])
-                places = logits if errors.shape == logits.shape else np.max(logits, axis=-1)
-                yield Region(
-                    self.make.name,
-                    quantity,
-                    case.name,
-                    float(errors[worst]),
-                    float(np.quantile(errors, 0.99, method="lower")),
-                    (*place, float(got), float(exact.high[worst])),
-                    list(zip(places.ravel().tolist(), errors.ravel().tolist(), strict=True)),
-                )
+            if self.soft_labels or case.name.startswith("hard"):
+                yield from self._of(case)
+
+    def _of(self, case: _inputs.Case) -> Iterator[Region]:
+        """The errors of each quantity over one region."""
+        z, x = self.make(case.labels), self.make(case.logits)
+        labels, logits = as_numpy(z), as_numpy(x)  # rounded to the dtype
+        for quantity, function in self.functions.items():
+            scale = sizes(self.loss, quantity, labels, logits, self.parameters)
+            if scale is None and quantity != "loss" and not case.name.startswith("hard"):
+                continue  # its terms may cancel: there is no ulp to measure it in
+            actual, exact = function(z, x), self.reference(quantity, z, x)
+            errors, computed = self._errors(actual, exact, scale)
+            worst = tuple(int(i) for i in np.unravel_index(np.argmax(errors), errors.shape))
+            inputs = _number(labels[worst[:1]]), _number(logits[worst[:1]])
+            places = logits if errors.shape == logits.shape else np.max(logits, axis=-1)
+            yield Region(
+                self.make.name,
+                quantity,
+                case.name,
+                float(errors[worst]),
+                float(np.quantile(errors, 0.99, method="lower")),
+                (*inputs, float(computed[worst]), float(exact.high[worst])),
+                list(zip(places.ravel().tolist(), errors.ravel().tolist(), strict=True)),
+            )
+
+    def _errors(
+        self, actual: Array, exact: TwoFloats, scale: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Errors in ulp, and what was computed; of another shape it is as wrong as can be."""
+        computed = as_numpy(actual)
+        if computed.shape != exact.high.shape:
+            return np.full(exact.high.shape, np.inf), np.full(exact.high.shape, np.nan)
+        errors = ulp_error(actual, exact, scale)
+        if self.make.flushes:
+            errors[np.abs(computed - exact.high) <= 4 * self.make.format.tiny] = 0
+        return errors, computed
 
     def specials(self) -> Iterator[Special]:
         """Zeros, subnormal numbers, infinities and NaN, to 32 ulp."""
         form = self.make.format
         case = _inputs.specials(self.loss, form, self.soft_labels)
         z, x = self.make(case.labels), self.make(case.logits)
-        slopes = self.reference("gradient" if "gradient" in self.functions else "loss", z, x).high
+        inputs = as_numpy(z), as_numpy(x)
+        slopes = exactly(self.loss, "gradient", *inputs, self.parameters).high
         for quantity, function in self.functions.items():
             exact = self.reference(quantity, z, x).high
             result = function(z, x)
             actual = as_numpy(result)
             if actual.shape != exact.shape:
                 continue  # which a rule says
-            scale = sizes(self.loss, quantity, as_numpy(z), as_numpy(x), self.parameters)
+            scale = sizes(self.loss, quantity, *inputs, self.parameters)
             scale = exact if scale is None else np.where(np.isfinite(scale), scale, exact)
             right = ulp_error(result, exact, scale) <= 32
             if quantity == "loss" and slopes.shape == exact.shape:
