@@ -17,6 +17,8 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = ["3.11", "3.12", "3.13"]
 TORCH = "torch==2.13.0"
 TEST = nox.project.dependency_groups(PROJECT, "test")
+ONCE = ("audits", "fixtures", "peers_page", "tutorial", "vectors", "wrong_losses")
+"""Tests of the test kit, which depend little on the Python and on NumPy: one session runs them."""
 PARALLEL = ("-n", "auto", "--maxprocesses", "8")
 CUPY = {  # and what it compiles its kernels with
     "newest": ("cupy-cuda13x", nox.project.dependency_groups(PROJECT, "emulator")),
@@ -34,6 +36,11 @@ def run_tests(session: nox.Session, *arguments: str) -> None:
     session.run("pytest", *PARALLEL, *arguments, *session.posargs)
 
 
+def without_kit() -> list[str]:
+    """What leaves out the tests of the test kit."""
+    return [f"--ignore=tests/test_{name}.py" for name in ONCE]
+
+
 def check_backend(session: nox.Session, backend: str, *requirements: str) -> None:
     """Install a backend and run all tests of it."""
     session.install(*requirements, *TEST, "-e", ".")
@@ -49,7 +56,9 @@ def run_beside_peers(session: nox.Session, script: str) -> None:
 @nox.session(python=PYTHONS)
 def numpy(session: nox.Session) -> None:
     """NumPy, on every supported Python."""
-    check_backend(session, "numpy")
+    session.install(*TEST, "-e", ".")
+    rest = [] if session.python == PYTHONS[0] else without_kit()
+    run_tests(session, "--backend", "numpy", *rest)
 
 
 @nox.session
@@ -106,7 +115,7 @@ def oldest(session: nox.Session) -> None:
     """The oldest NumPy and array-api-compat that pyproject.toml allows."""
     oldest = [spec.replace(">=", "==") for spec in PROJECT["project"]["dependencies"]]
     session.install("-e", ".", *TEST, *oldest)
-    run_tests(session, "--backend", "numpy")
+    run_tests(session, "--backend", "numpy", *without_kit())
 
 
 @nox.session
