@@ -185,9 +185,11 @@ def _labelled(expected: Expected, rng: Any, shape: tuple[int, ...], hard: bool) 
     if not loss.over_classes:
         labels = rng.choice([0.0, 1.0] if hard else [0.0, 1.0, 0.25, 0.75], shape)
         return Call(labels, quarters(rng, shape))
-    numbers = rng.integers(0, CLASSES, shape)
-    logits = quarters(rng, (*shape, CLASSES))
-    return Call(numbers if loss.class_numbers else np.eye(CLASSES)[numbers], logits)
+    numbers, others = rng.integers(0, CLASSES, (2, *shape))
+    logits, rows = quarters(rng, (*shape, CLASSES)), np.eye(CLASSES)
+    if loss.class_numbers:
+        return Call(numbers, logits)
+    return Call(rows[numbers] if hard else (rows[numbers] + rows[others]) / 2, logits)
 
 
 def weighted(call: Call, shape: tuple[int, ...], kinds: Sequence[str]) -> Iterator[Call]:
@@ -224,10 +226,10 @@ def _shape(kind: str, shape: tuple[int, ...], kinds: Sequence[str]) -> tuple[int
     return None if any(found[other] == own for other in earlier) else own
 
 
-def tiled(expected: Expected, rows: int, takes: Sequence[str]) -> tuple[Call, int]:
+def tiled(expected: Expected, rows: int, weighted: bool) -> tuple[Call, int]:
     """A batch of a thousand losses, and how often it is to be repeated for so many rows."""
     rng = np.random.default_rng(2)
     call = _labelled(expected, rng, (1000,), hard=True)
-    if "weights" in takes:
+    if weighted:
         call = replace(call, weights=rng.choice([0.0, 0.5, 1.0, 2.0], 1000))
     return call, max(1, rows // 1000)

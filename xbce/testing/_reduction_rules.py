@@ -111,7 +111,8 @@ def _many(run: Run, batch: Call) -> Iterator[Comparison]:
     rows = {"float32": run.rows}.get(run.make.name, run.rows // 100)
     if run.make.name == "float64" or rows < 1000:
         return
-    call, times = tiled(run.expected, rows, run.takes)
+    weighted = "weights" in run.takes and "full" in run.kinds
+    call, times = tiled(run.expected, rows, weighted)
     value, size = run.expected.value(call)
     if not run.right(Comparison(call, run.value(call), value, size)):
         return  # other rules say what is wrong with short ones
