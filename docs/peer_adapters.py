@@ -12,10 +12,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xbce import sigmoid_cross_entropy_with_logits
+from xbce import nn
 from xbce.derivatives import gradient
+from xbce.testing.adapters import (
+    from_keras,
+    from_optax,
+    from_sklearn,
+    from_tensorflow,
+    from_torch,
+)
 
 Arrays = Callable[[Any, Any], Any]  # (labels, logits) -> losses, or the gradient
+BOTH = ("float32", "float64")
+SPARSE = "sparse_softmax_cross_entropy"
+FOCAL = {"alpha": 0.25, "gamma": 2.0}
+CLASSES = 10
 
 
 class Adapter(NamedTuple):
@@ -24,94 +35,97 @@ class Adapter(NamedTuple):
     loss: Arrays | None
     gradient: Arrays | None = None
     xp: Any = np
-    dtypes: tuple[str, ...] = ("float32", "float64")
     kinds: tuple[str, ...] = ("hard", "soft")  # of labels it is made for
 
 
-def by_torch(loss: Arrays) -> Adapter:
-    """Losses of PyTorch tensors, differentiated by its autograd."""
-    import torch
+class Peer(NamedTuple):
+    """One loss of one library: the packages it needs, how it is made, and which loss it is."""
 
-    def slope(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
-        leaf = torch.tensor(logits, requires_grad=True)
-        return torch.autograd.grad(loss(torch.tensor(labels), leaf).sum(), leaf)[0].numpy()
+    packages: tuple[str, ...]
+    adapt: Callable[[str], Adapter]  # by dtype, which some are made for
+    loss: str = "sigmoid"  # or softmax, sparse or focal
+    dtypes: tuple[str, ...] = BOTH
 
-    return Adapter(lambda z, x: loss(torch.tensor(z), torch.tensor(x)).numpy(), slope)
-
-
-def by_tensorflow(loss: Arrays) -> Adapter:
-    """Losses of TensorFlow tensors, differentiated by its GradientTape."""
-    import tensorflow as tf
-
-    def slope(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
-        leaf = tf.constant(logits)
-        with tf.GradientTape() as tape:
-            tape.watch(leaf)
-            losses = loss(tf.constant(labels), leaf)
-        return tape.gradient(losses, leaf).numpy()
-
-    return Adapter(lambda z, x: loss(tf.constant(z), tf.constant(x)).numpy(), slope)
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the audit is told of the loss."""
+        named = {
+            "sparse": {"loss": SPARSE, "classes": CLASSES},
+            "softmax": {"classes": CLASSES},
+            "focal": FOCAL,
+        }
+        return named.get(self.loss, {})
 
 
-def by_jax(loss: Arrays) -> Adapter:
-    """Losses of JAX arrays, differentiated by jax.grad."""
+def jax() -> Any:
+    """The namespace of JAX, with float64."""
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    slope = jax.grad(lambda x, z: loss(z, x).sum())
-    to_jax = jax.numpy.asarray
-    return Adapter(
-        lambda z, x: np.asarray(loss(to_jax(z), to_jax(x))),
-        lambda z, x: np.asarray(slope(to_jax(x), to_jax(z))),
-    )
+    return jax.numpy
 
 
-def pytorch() -> Adapter:
-    """torch.nn.functional.binary_cross_entropy_with_logits."""
-    from torch.nn.functional import binary_cross_entropy_with_logits as loss
+def pytorch(name: str, dtype: str, compiled: bool = False) -> Adapter:
+    """A function of torch.nn.functional."""
+    import torch
 
-    return by_torch(lambda z, x: loss(x, z, reduction="none"))
-
-
-def tensorflow() -> Adapter:
-    """tf.nn.sigmoid_cross_entropy_with_logits."""
-    from tensorflow import nn
-
-    return by_tensorflow(lambda z, x: nn.sigmoid_cross_entropy_with_logits(labels=z, logits=x))
+    loss = getattr(torch.nn.functional, name)
+    # A function compiled anew for each dtype stays below the number of shapes that are compiled.
+    loss = torch.compile(loss) if compiled else loss
+    return Adapter(from_torch(loss, takes=(), reduction="none"), xp=torch)
 
 
-def optax() -> Adapter:
-    """optax.sigmoid_binary_cross_entropy."""
-    from optax import sigmoid_binary_cross_entropy as loss
+def tensorflow(name: str, dtype: str, compiled: bool = False) -> Adapter:
+    """A function of tf.nn, compiled by XLA if it is compiled."""
+    import tensorflow as tf
 
-    return by_jax(lambda z, x: loss(x, z))
+    loss = getattr(tf.nn, name)
+    return Adapter(from_tensorflow(tf.function(loss, jit_compile=True) if compiled else loss))
 
 
-def keras(backend: str) -> Adapter:
-    """keras.ops.binary_crossentropy(from_logits=True), which Keras's loss takes the mean of."""
+def optax(name: str, dtype: str, compiled: bool = False, **options: float) -> Adapter:
+    """A function of optax.losses."""
+    xp = jax()
+    import jax as library
+    import optax
+
+    loss = getattr(optax.losses, name)
+    return Adapter(from_optax(library.jit(loss) if compiled else loss, **options), xp=xp)
+
+
+def keras(backend: str, name: str, dtype: str, **options: Any) -> Adapter:
+    """A loss of keras.losses, made for logits and for the dtype, unreduced."""
     os.environ["KERAS_BACKEND"] = backend
-    from keras.ops import binary_crossentropy as loss
+    xp = {"torch": lambda: import_module("torch"), "jax": jax}.get(backend, lambda: np)()
+    import keras
 
-    through = {"torch": by_torch, "tensorflow": by_tensorflow, "jax": by_jax}[backend]
-    return through(lambda z, x: loss(z, x, from_logits=True))
-
-
-def sklearn() -> Adapter:
-    """The loss of scikit-learn's logistic regression and gradient boosting."""
-    from sklearn._loss import HalfBinomialLoss
-
-    loss = HalfBinomialLoss()
-    return Adapter(loss.loss, loss.gradient)
+    made = getattr(keras.losses, name)
+    loss = made(from_logits=True, reduction=None, dtype=dtype, **options)
+    return Adapter(from_keras(loss, over_classes="Categorical" in name), xp=xp)
 
 
-def scipy() -> Adapter:
+def sklearn(name: str, dtype: str, **options: int) -> Adapter:
+    """A loss of scikit-learn's logistic regression and gradient boosting."""
+    loss = getattr(import_module("sklearn._loss"), name)
+    return Adapter(from_sklearn(loss(**options)))
+
+
+def sklearn_on_torch(dtype: str) -> Adapter:
+    """The loss of scikit-learn's logistic regression on arrays that are not of NumPy."""
+    from array_api_compat import torch
+    from sklearn._loss.loss import HalfBinomialLossArrayAPI
+
+    return Adapter(from_sklearn(HalfBinomialLossArrayAPI(xp=torch, device="cpu")), xp=torch)
+
+
+def scipy(dtype: str) -> Adapter:
     """The formula that scipy.special.log_expit is for; SciPy has no gradient of it."""
     from scipy.special import log_expit
 
     return Adapter(lambda z, x: -z * log_expit(x) - (1 - z) * log_expit(-x))
 
 
-def xgboost() -> Adapter:
+def xgboost(dtype: str) -> Adapter:
     """Objective binary:logistic, read from trees of one leaf -g/(h + penalty), one a logit."""
     import xgboost
 
@@ -126,14 +140,16 @@ def xgboost() -> Adapter:
         return np.array([(tree["base_weights"][0], tree["sum_hessian"][0]) for tree in trees]).T
 
     def slope(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
-        weights, hessians = grow(labels, logits, 0)  # to 1 ulp: both are rounded to float32
-        tiny, exact = -weights * hessians, -(2.0**24) * grow(labels, logits, 2.0**24)[0]
-        return np.where(np.abs(exact) > 1e-24, exact, tiny).astype(np.float32)  # float32 ends there
+        known = np.nan_to_num(labels)  # it refuses NaN
+        weights, hessians = grow(known, logits, 0)  # to 1 ulp: both are rounded to float32
+        tiny, exact = -weights * hessians, -(2.0**24) * grow(known, logits, 2.0**24)[0]
+        found = np.where(np.abs(exact) > 1e-24, exact, tiny)  # float32 ends there
+        return np.where(np.isnan(labels), np.nan, found).astype(np.float32)
 
-    return Adapter(None, slope, dtypes=("float32",))
+    return Adapter(None, slope)
 
 
-def lightgbm(objective: str) -> Adapter:
+def lightgbm(objective: str, dtype: str) -> Adapter:
     """A built-in objective, read from a tree with a row a leaf, refitted: -1e20*g/(h + 1e12)."""
     import lightgbm
 
@@ -155,38 +171,105 @@ def lightgbm(objective: str) -> Adapter:
         values = np.array([fitted.get_leaf_output(0, leaf) for leaf in leaves[:-2]])
         return (values / -1e8).astype(np.float32)
 
-    kinds = ("hard",) if objective == "binary" else ("hard", "soft")
-    return Adapter(None, slope, dtypes=("float32",), kinds=kinds)
+    return Adapter(None, slope, kinds=("hard",) if objective == "binary" else ("hard", "soft"))
 
 
-def ours(module: str) -> Adapter:
+def ours(module: str, loss: Callable[..., Any], dtype: str, **options: float) -> Adapter:
     """xbce on arrays of one library; the audit differentiates it where the library can."""
-    xp = import_module(module)
-    if module == "jax.numpy":
-        import_module("jax").config.update("jax_enable_x64", True)
-    autodiff = module in ("torch", "jax.numpy")
-    return Adapter(
-        lambda z, x: sigmoid_cross_entropy_with_logits(labels=z, logits=x),
-        None if autodiff else lambda z, x: gradient(labels=z, logits=x),
-        xp,
-    )
+    xp = jax() if module == "jax.numpy" else import_module(module)
+    slopes = None
+    if loss is nn.sigmoid_cross_entropy_with_logits and module not in ("torch", "jax.numpy"):
+        slopes = lambda z, x: gradient(labels=z, logits=x)  # noqa: E731
+    return Adapter(lambda z, x: loss(labels=z, logits=x, **options), slopes, xp)
 
 
-PEERS: dict[str, tuple[tuple[str, ...], Callable[[], Adapter]]] = {  # by name: packages, adapter
-    "xbce on NumPy": (("xbce", "numpy"), partial(ours, "numpy")),
-    "xbce on PyTorch": (("xbce", "torch"), partial(ours, "torch")),
-    "xbce on JAX": (("xbce", "jax"), partial(ours, "jax.numpy")),
-    "xbce on Dask": (("xbce", "dask"), partial(ours, "dask.array")),
-    "xbce on array-api-strict": (("xbce", "array-api-strict"), partial(ours, "array_api_strict")),
-    "PyTorch": (("torch",), pytorch),
-    "TensorFlow": (("tensorflow-cpu",), tensorflow),
-    "optax": (("optax", "jax"), optax),
-    "Keras on PyTorch": (("keras", "torch"), partial(keras, "torch")),
-    "Keras on TensorFlow": (("keras", "tensorflow-cpu"), partial(keras, "tensorflow")),
-    "Keras on JAX": (("keras", "jax"), partial(keras, "jax")),
-    "scikit-learn": (("scikit-learn",), sklearn),
-    "SciPy log_expit": (("scipy",), scipy),
-    "XGBoost": (("xgboost-cpu",), xgboost),
-    "LightGBM binary": (("lightgbm",), partial(lightgbm, "binary")),
-    "LightGBM cross_entropy": (("lightgbm",), partial(lightgbm, "cross_entropy")),
+TORCH, TENSORFLOW, OPTAX, SKLEARN = (
+    ("torch",),
+    ("tensorflow-cpu",),
+    ("optax", "jax"),
+    ("scikit-learn",),
+)
+JAX = ("xbce", "jax")
+ON_TORCH, ON_TENSORFLOW, ON_JAX = (("keras", n) for n in ("torch", "tensorflow-cpu", "jax"))
+BCE, TF_BCE = "binary_cross_entropy_with_logits", "sigmoid_cross_entropy_with_logits"
+OX_BCE, KERAS_BCE = "sigmoid_binary_cross_entropy", "BinaryCrossentropy"
+OURS, SOFTMAX = nn.sigmoid_cross_entropy_with_logits, nn.softmax_cross_entropy_with_logits
+BALANCED = {"apply_class_balancing": True}
+
+PEERS = {
+    "xbce on NumPy": Peer(("xbce", "numpy"), partial(ours, "numpy", OURS)),
+    "xbce on PyTorch": Peer(("xbce", "torch"), partial(ours, "torch", OURS)),
+    "xbce on JAX": Peer(JAX, partial(ours, "jax.numpy", OURS)),
+    "xbce on Dask": Peer(("xbce", "dask"), partial(ours, "dask.array", OURS)),
+    "xbce on array-api-strict": Peer(
+        ("xbce", "array-api-strict"), partial(ours, "array_api_strict", OURS)
+    ),
+    "PyTorch": Peer(TORCH, partial(pytorch, BCE)),
+    "PyTorch, compiled": Peer(TORCH, partial(pytorch, BCE, compiled=True)),
+    "TensorFlow": Peer(TENSORFLOW, partial(tensorflow, TF_BCE)),
+    "TensorFlow, compiled": Peer(TENSORFLOW, partial(tensorflow, TF_BCE, compiled=True)),
+    "optax": Peer(OPTAX, partial(optax, OX_BCE)),
+    "optax, compiled": Peer(OPTAX, partial(optax, OX_BCE, compiled=True)),
+    "Keras on PyTorch": Peer(ON_TORCH, partial(keras, "torch", KERAS_BCE)),
+    "Keras on TensorFlow": Peer(ON_TENSORFLOW, partial(keras, "tensorflow", KERAS_BCE)),
+    "Keras on JAX": Peer(ON_JAX, partial(keras, "jax", KERAS_BCE)),
+    "scikit-learn": Peer(SKLEARN, partial(sklearn, "HalfBinomialLoss")),
+    "scikit-learn on PyTorch": Peer((*SKLEARN, "torch"), sklearn_on_torch),
+    "SciPy log_expit": Peer(("scipy",), scipy),
+    "XGBoost": Peer(("xgboost-cpu",), xgboost, dtypes=("float32",)),
+    "LightGBM binary": Peer(("lightgbm",), partial(lightgbm, "binary"), dtypes=("float32",)),
+    "LightGBM cross_entropy": Peer(
+        ("lightgbm",), partial(lightgbm, "cross_entropy"), dtypes=("float32",)
+    ),
+}
+OTHERS = {  # softmax, with labels of all classes and with class numbers, and focal
+    "xbce on PyTorch: softmax": Peer(("xbce", "torch"), partial(ours, "torch", SOFTMAX), "softmax"),
+    "xbce on JAX: softmax": Peer(JAX, partial(ours, "jax.numpy", SOFTMAX), "softmax"),
+    "PyTorch cross_entropy": Peer(TORCH, partial(pytorch, "cross_entropy"), "softmax"),
+    "TensorFlow softmax_cross_entropy_with_logits": Peer(
+        TENSORFLOW, partial(tensorflow, "softmax_cross_entropy_with_logits"), "softmax"
+    ),
+    "optax softmax_cross_entropy": Peer(OPTAX, partial(optax, "softmax_cross_entropy"), "softmax"),
+    "optax safe_softmax_cross_entropy": Peer(
+        OPTAX, partial(optax, "safe_softmax_cross_entropy"), "softmax"
+    ),
+    "Keras on TensorFlow CategoricalCrossentropy": Peer(
+        ON_TENSORFLOW, partial(keras, "tensorflow", "CategoricalCrossentropy"), "softmax"
+    ),
+    "xbce on PyTorch: sparse softmax": Peer(
+        ("xbce", "torch"),
+        partial(ours, "torch", nn.sparse_softmax_cross_entropy_with_logits),
+        "sparse",
+    ),
+    "PyTorch cross_entropy, class numbers": Peer(
+        TORCH, partial(pytorch, "cross_entropy"), "sparse"
+    ),
+    "TensorFlow sparse_softmax_cross_entropy_with_logits": Peer(
+        TENSORFLOW, partial(tensorflow, "sparse_softmax_cross_entropy_with_logits"), "sparse"
+    ),
+    "optax softmax_cross_entropy_with_integer_labels": Peer(
+        OPTAX, partial(optax, "softmax_cross_entropy_with_integer_labels"), "sparse"
+    ),
+    "Keras on TensorFlow SparseCategoricalCrossentropy": Peer(
+        ON_TENSORFLOW, partial(keras, "tensorflow", "SparseCategoricalCrossentropy"), "sparse"
+    ),
+    "scikit-learn HalfMultinomialLoss": Peer(
+        SKLEARN, partial(sklearn, "HalfMultinomialLoss", n_classes=CLASSES), "sparse"
+    ),
+    "xbce on PyTorch: focal": Peer(
+        ("xbce", "torch"), partial(ours, "torch", nn.sigmoid_focal_loss, **FOCAL), "focal"
+    ),
+    "xbce on JAX: focal": Peer(
+        JAX, partial(ours, "jax.numpy", nn.sigmoid_focal_loss, **FOCAL), "focal"
+    ),
+    "optax sigmoid_focal_loss": Peer(OPTAX, partial(optax, "sigmoid_focal_loss", **FOCAL), "focal"),
+    "Keras on PyTorch BinaryFocalCrossentropy": Peer(
+        ON_TORCH, partial(keras, "torch", "BinaryFocalCrossentropy", **BALANCED), "focal"
+    ),
+    "Keras on TensorFlow BinaryFocalCrossentropy": Peer(
+        ON_TENSORFLOW, partial(keras, "tensorflow", "BinaryFocalCrossentropy", **BALANCED), "focal"
+    ),
+    "Keras on JAX BinaryFocalCrossentropy": Peer(
+        ON_JAX, partial(keras, "jax", "BinaryFocalCrossentropy", **BALANCED), "focal"
+    ),
 }

@@ -33,14 +33,17 @@ def found(report, what):
 def test_a_mask_after_the_loss_is_found_by_its_gradient(library):
     def where_after(labels, logits, where=None):
         losses = stable(library, labels, logits)
-        keep = losses == losses if where is None else where
-        kept = library.where(keep, losses, library.zeros_like(losses))
-        return kept.sum() / library.clip((0 * kept + keep).sum(), 1)
+        ones = library.ones_like(losses)
+        keep = ones > 0 if where is None else where
+        kept = library.where(keep, losses, 0 * ones)
+        return kept.sum() / library.clip((0 * ones + keep).sum(), 1)
 
     report = audit_reduction(where_after, library, DTYPES, rows=0)
     found(report, "the mask is applied after the loss: its gradient there is 0*NaN")
-    (broken,) = [rule for rule in report.rules if rule.broken]
-    assert broken.name == "what a mask leaves out changes no gradient"
+    assert {rule.name for rule in report.rules if rule.broken} == {
+        "what a mask leaves out changes no gradient",
+        "all left out gives 0, with a gradient of 0",
+    }
 
 
 @pytest.mark.backend("torch")
@@ -64,6 +67,32 @@ def test_a_mask_before_the_loss_passes(library):
         return (losses * weights).sum() / library.clip((0 * ones + (weights != 0)).sum(), 1)
 
     audit_reduction(masked_first, library, DTYPES).check()
+
+
+@pytest.mark.backend("torch")
+def test_a_rule_that_forgets_the_gradient_that_comes_in_is_found():
+    torch = pytest.importorskip("torch")
+
+    class Forgets(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, labels, logits):
+            ctx.save_for_backward(labels, logits)
+            return sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
+
+        @staticmethod
+        def backward(ctx, upstream):
+            labels, logits = ctx.saved_tensors
+            return None, torch.sigmoid(logits) - labels
+
+    report = audit(Forgets.apply, torch, DTYPES, samples=20)
+    found(report, "float32 gradient, hard disagreeing labels, moderate logits")
+    assert report.largest("loss") < 4
+
+    def total(labels, logits):
+        return Forgets.apply(labels, logits).sum()
+
+    options = {"reduction": "weighted_sum", "rows": 0}
+    found(audit_reduction(total, torch, DTYPES, **options), "the gradient is that of the reduction")
 
 
 @pytest.mark.backend("jax")

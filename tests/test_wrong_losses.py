@@ -4,7 +4,8 @@ from functools import partial
 
 import numpy as np
 import pytest
-from wrong_losses import CLASS_WEIGHTS, CLASSED, ELEMENTS, GRADIENTS, REDUCTIONS, classed, right
+from wrong_losses import ELEMENTS, GRADIENTS, right
+from wrong_reductions import CLASS_WEIGHTS, CLASSED, REDUCTIONS, classed
 
 import xbce
 from xbce.losses import Reduction

@@ -1,6 +1,7 @@
 """How an audit makes arrays of a library, and differentiates functions of them."""
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -32,8 +33,20 @@ class Maker:
     def __init__(self, xp: Namespace, dtype: str, device: Any = None) -> None:
         self.xp = _arguments.namespace_of(xp.asarray([0.0]))
         self.name, self.device = dtype, device
-        self.dtype: DType = getattr(self.xp, dtype, None) or np.dtype(dtype)
-        self.flushes = dtype in _backends.of(self.xp).flushes
+        row = _backends.of(self.xp)
+        own = getattr(self.xp, dtype, None)
+        if own is None and dtype not in row.dtypes:
+            raise TypeError(f"{row.name} has no {dtype}: pass `dtypes` that it has.")
+        self.dtype: DType = own or np.dtype(dtype)  # Dask names only those of the standard
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is an error here
+            made = self([0.0]).dtype
+        if made != self.dtype:
+            raise TypeError(
+                f"{row.name} makes no {dtype} here: pass other `dtypes`, or switch 64 bits on "
+                "(JAX's jax_enable_x64)."
+            )
+        self.flushes = dtype in row.flushes
         info = self.xp.finfo(self.dtype)
         self.format = Format(float(info.eps), float(info.smallest_normal), float(info.max))
 
@@ -47,16 +60,32 @@ class Maker:
 
 
 def differentiated(function: Callable[..., Array], xp: Namespace) -> Callable[..., Array] | None:
-    """The derivative by the logits of what a function of (labels, logits, ...) sums to.
+    """The derivative by the logits of each result of a function of (labels, logits, ...).
 
-    None where the library does not differentiate.
+    What comes in from behind is another power of 2 for each result, and divided out again, so that
+    a rule for derivatives that forgets it is found. None where the library does not differentiate.
     """
     differentiate = _backends.of(xp).gradient
     if differentiate is None:
         return None
 
     def slopes(labels: Array, logits: Array, **options: Array) -> Array:
-        return differentiate(lambda x: function(labels, x, **options).sum(), logits)
+        def array(values: np.ndarray, dtype: DType) -> Array:
+            return xp.asarray(values, dtype=dtype, device=logits.device)
+
+        upstream = np.asarray(4.0)
+
+        def total(x: Array) -> Array:
+            nonlocal upstream
+            results = function(labels, x, **options)
+            shape = tuple(results.shape)
+            if shape and shape in (tuple(logits.shape), tuple(logits.shape[:-1])):
+                upstream = np.resize([2.0, 4.0, 8.0], shape)
+            return (results * array(upstream, results.dtype)).sum()
+
+        gradient = differentiate(total, logits)
+        alike = upstream.ndim in (0, logits.ndim)  # or a result a row
+        return gradient / array(upstream if alike else upstream[..., None], gradient.dtype)
 
     return slopes
 

@@ -8,7 +8,7 @@ import numpy as np
 from xbce import _losses
 from xbce._losses import Loss
 from xbce._typing import Array, Namespace
-from xbce.testing import _diagnosis
+from xbce.testing import _diagnosis, _given
 from xbce.testing._arrays import Maker, differentiated, many_compilations
 from xbce.testing._element_rules import Rules
 from xbce.testing._measure import Measure
@@ -80,9 +80,10 @@ def audit(
     Raises
     ------
     TypeError
-        If the loss has no such parameter.
+        If the loss has no such parameter, `xp` is no namespace or has no such dtype, or a
+        function takes logits first.
     ValueError
-        If there is no such loss.
+        If there is no such loss or dtype, or a number is too small.
 
     See Also
     --------
@@ -99,6 +100,8 @@ def audit(
     (to the largest number). With hard labels the gradient's error is measured in ulp of
     the gradient. With soft labels that is a difference, and the error is measured in ulp
     of the sum of its terms: (1 - z)*sigmoid(x) and z*sigmoid(-x) without a `pos_weight`.
+    Automatic differentiation starts from another number for each loss, so that a rule of its own
+    that forgets what comes in is found. Labels of losses over classes sum to 1.
     Where the library takes subnormal numbers for 0, an error of four of the smallest normal ones is
     none, and logits whose exp(-|x|) is subnormal are left out, as they are with a `pos_weight`
     above 1, which makes normal numbers of them again.
@@ -114,9 +117,8 @@ def audit(
     >>> report.largest("loss") > 4
     True
     """
-    if loss is None and classes is not None:
-        loss = _losses.SOFTMAX
-    loss, given = loss_of(loss, parameters)
+    dtypes, loss_fn = _given.names(dtypes, xp), _given.loss_function(loss_fn)
+    loss, given, classes = _which(loss, classes, samples, parameters)
 
     def exact(quantity: str, z: Array, x: Array) -> TwoFloats:
         return exactly(loss, quantity, as_numpy(z), as_numpy(x), given)
@@ -126,11 +128,11 @@ def audit(
     for dtype in dtypes:
         make = Maker(xp, dtype, device)
         measure = Measure(
-            _complete(functions, make), exact, make, loss, given, classes or 10, soft_labels
+            _complete(functions, make), exact, make, loss, given, classes, soft_labels
         )
         _fill(report, measure, samples)
         report.diagnoses.extend(
-            _diagnosis.of_losses(loss_fn, make, loss, given, classes or 10, soft_labels)
+            _diagnosis.of_losses(loss_fn, make, loss, given, classes, soft_labels)
         )
     return report
 
@@ -182,9 +184,10 @@ def audit_modes(
     Raises
     ------
     TypeError
-        If the loss has no such parameter.
+        If the loss has no such parameter, `xp` is no namespace or has no such dtype, or a
+        function takes logits first.
     ValueError
-        If there is no such loss.
+        If there is no such loss or dtype, or a number is too small.
 
     See Also
     --------
@@ -199,9 +202,10 @@ def audit_modes(
     ...     return sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
     >>> audit_modes(loss, jax.jit(loss), jax.numpy, ["float32"], samples=20).check(max_ulp=8)
     """
-    if loss is None and classes is not None:
-        loss = _losses.SOFTMAX
-    loss, given = loss_of(loss, parameters)
+    dtypes = _given.names(dtypes, xp)
+    eager_fn = _given.loss_function(eager_fn, "eager_fn")
+    compiled_fn = _given.loss_function(compiled_fn, "compiled_fn")
+    loss, given, classes = _which(loss, classes, samples, parameters)
     report = Report(name or f"{_name_of(compiled_fn)}, compiled, against eager")
     for dtype in dtypes:
         make = Maker(xp, dtype, device)
@@ -213,8 +217,19 @@ def audit_modes(
             return TwoFloats(numbers, np.zeros_like(numbers))
 
         both = {quantity: compiled[quantity] for quantity in compiled if quantity in eager}
-        _fill(report, Measure(both, by_eager, make, loss, given, classes or 10), samples)
+        _fill(report, Measure(both, by_eager, make, loss, given, classes), samples)
     return report
+
+
+def _which(
+    loss: str | Loss | None, classes: int | None, samples: int, parameters: dict[str, float]
+) -> tuple[Loss, dict[str, float], int]:
+    """The loss that is meant, its parameters, and the number of classes."""
+    _given.at_least(1, samples=samples)
+    _given.at_least(2, classes=classes)
+    if loss is None and classes is not None:
+        loss = _losses.SOFTMAX
+    return *loss_of(loss, parameters), 10 if classes is None else classes
 
 
 def _complete(functions: dict[str, Any], make: Maker) -> dict[str, Function]:
@@ -234,7 +249,7 @@ def _fill(report: Report, measure: Measure, samples: int) -> None:
     with many_compilations(), np.errstate(all="ignore"):
         report.regions.extend(measure.regions(samples))
         report.specials.extend(measure.specials())
-        report.rules.extend(rules.of(measure.functions))
+        report.rules.extend([*rules.of(measure.functions), *measure.raised])
 
 
 def _name_of(function: Any) -> str:

@@ -1,6 +1,5 @@
 """The audit of a reduction: masks, weights and denominators of any loss."""
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 from xbce._losses import Loss
 from xbce._reduction import Reduction
 from xbce._typing import Array, Namespace
-from xbce.testing import _diagnosis
+from xbce.testing import _given, _reduction_diagnosis
 from xbce.testing._arrays import Maker, differentiated, many_compilations
 from xbce.testing._batches import KINDS, Expected
 from xbce.testing._oracle import loss_of
@@ -54,7 +53,7 @@ def audit_reduction(
         What it says that it is: one of `xbce.losses.Reduction`, or its string.
     axis : int or tuple of int, optional
         The axes of the losses that it reduces, each place left with a denominator of its own; all
-        by default. -1 is a loss a row.
+        by default. -1 is a loss a row. Losses have two axes, and in some calls three.
     loss : str or Loss, optional
         Which loss it reduces, as for `exact_loss`: sigmoid cross entropy by default. Logits of
         losses over classes have 3 of them, on the last axis.
@@ -96,9 +95,11 @@ def audit_reduction(
     Raises
     ------
     TypeError
-        If `loss_fn` has required parameters of other names, or the loss has no such parameter.
+        If `loss_fn` requires more than labels and logits, or takes logits first, the loss has no
+        such parameter, or `xp` is no namespace or has no such dtype.
     ValueError
-        If there is no such loss, reduction or kind of shape.
+        If there is no such loss, dtype, reduction or kind of shape, class weights are too few or
+        too many, or `rows` is negative.
 
     See Also
     --------
@@ -135,11 +136,13 @@ def audit_reduction(
     expected = Expected(
         chosen, given, Reduction(reduction), axis, label_smoothing, weights, soft_labels
     )
-    takes = _takes(loss_fn)
-    kinds = KINDS if shapes is None else tuple(shapes)
-    for kind in kinds:
-        if kind not in KINDS:
-            raise ValueError(f"`shapes` must be of {KINDS}; got {kind!r}.")
+    dtypes, loss_fn = _given.names(dtypes, xp), _given.loss_function(loss_fn)
+    takes, kinds = _given.taken(loss_fn), _given.shapes(shapes, KINDS)
+    _given.at_least(0, rows=rows)
+    if weights is not None and len(weights) != expected.classes:
+        raise ValueError(
+            f"`class_weights` must be {expected.classes} numbers for {chosen.name}; got {weights}."
+        )
     report = Report(name or str(getattr(loss_fn, "__qualname__", loss_fn)))
     for dtype in dtypes:
         make = Maker(xp, dtype, device)
@@ -148,25 +151,5 @@ def audit_reduction(
         run = Run(loss_fn, slopes, unreduced_fn, make, expected, takes, kinds, rows, max_ulp)
         with many_compilations(), np.errstate(all="ignore"):
             report.rules.extend(broken_rules(run))
-        report.diagnoses.extend(_diagnosis.of_reduction(run))
+        report.diagnoses.extend(_reduction_diagnosis.of_reduction(run))
     return report
-
-
-def _takes(loss_fn: Callable[..., Any]) -> tuple[str, ...]:
-    """Which of weights and where a function takes."""
-    options = ("weights", "where")
-    try:
-        parameters = list(inspect.signature(loss_fn).parameters.values())
-    except (TypeError, ValueError):  # written in C
-        return options
-    found = {p.name: p for p in parameters}
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return options
-    optional = [p for p in parameters if p.kind is p.VAR_POSITIONAL or p.default is not p.empty]
-    required = [p.name for p in parameters if p not in optional and p.name not in options]
-    if len(required) > 2:
-        raise TypeError(
-            f"`loss_fn` must be called as loss_fn(labels, logits, weights=None, where=None); it "
-            f"requires {required} too. Bind them, or take one of xbce.testing.adapters."
-        )
-    return tuple(option for option in options if option in found)

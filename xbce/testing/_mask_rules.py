@@ -6,11 +6,13 @@ from itertools import islice
 
 import numpy as np
 
+from xbce._reduction import Reduction
 from xbce.testing._batches import Call
 from xbce.testing._run import Comparison, Run
 
 GARBAGE = (3.0, np.inf, -np.inf, np.nan)
 """What a mask leaves out may hold."""
+WITHOUT = "and {} without what is left out"
 NO_CLASS = -100
 """The class number there, which other libraries have for it."""
 SLOPES = 2
@@ -48,7 +50,7 @@ def anything(run: Run, batch: Call) -> Iterator[Comparison]:
         symptom = "what the mask leaves out changes the loss"
         if np.isnan(actual).any() and not np.isfinite(garbage):
             symptom = "the mask is applied after the loss: 0*NaN is NaN"
-        yield Comparison(dirty, actual, expected, np.abs(expected), symptom)
+        yield Comparison(dirty, actual, expected, np.abs(expected), symptom, WITHOUT)
 
 
 def anything_gradient(run: Run, batch: Call) -> Iterator[Comparison]:
@@ -61,7 +63,7 @@ def anything_gradient(run: Run, batch: Call) -> Iterator[Comparison]:
                 "the mask is applied after the loss: its gradient there is 0*NaN; mask labels and "
                 "logits before it"
             )
-        yield Comparison(dirty, actual, expected, np.abs(expected), symptom)
+        yield Comparison(dirty, actual, expected, np.abs(expected), symptom, WITHOUT)
 
 
 def rows_left_out(run: Run, batch: Call) -> Iterator[Comparison]:
@@ -80,12 +82,31 @@ def rows_left_out(run: Run, batch: Call) -> Iterator[Comparison]:
 
 
 def nothing(run: Run, batch: Call) -> Iterator[Comparison]:
-    """Loss and gradient are 0 where all is left out."""
+    """Loss and gradient are 0 where all is left out, whatever that holds."""
     for number, call in enumerate(run.masked(batch)):
         assert call.where is not None
         empty = replace(call, where=np.zeros_like(call.where))
-        zero = np.zeros_like(run.expected.value(empty)[0])
-        yield Comparison(empty, run.value(empty), zero, zero)
-        if run.gradient_fn is not None and number < SLOPES:
-            zero = np.zeros(call.logits.shape)
-            yield Comparison(empty, run.slopes(empty), zero, zero)
+        out = np.ones(run.shape(call), dtype=bool)
+        for tried in (empty, _filled(run, empty, out, np.nan)):
+            zero = np.zeros_like(run.expected.value(empty)[0])
+            yield Comparison(tried, run.value(tried), zero, zero)
+            if run.gradient_fn is not None and number < SLOPES:
+                zero = np.zeros(call.logits.shape)
+                yield Comparison(tried, run.slopes(tried), zero, zero)
+
+
+def counts(run: Run, batch: Call) -> Iterator[Comparison]:
+    """A NaN among the logits that count makes the loss NaN; an error is as good."""
+    for call in (batch, *islice(run.masked(batch), 1)):
+        keep = np.ones(run.shape(call), bool) if call.where is None else call.where
+        first = np.zeros(run.shape(call), bool)
+        first.flat[int(np.argmax(np.broadcast_to(keep, first.shape)))] = True
+        bad = replace(_filled(run, call, first, np.nan), labels=call.labels)
+        try:
+            actual = run.value(bad)
+        except Exception:
+            continue
+        unreduced = run.expected.reduction == Reduction.NONE
+        hit = first if unreduced else np.asarray(np.any(first, axis=run.expected.axis))
+        if actual.shape == hit.shape and not np.all(np.isnan(actual[hit])):
+            yield Comparison(bad, actual, np.where(hit, np.nan, actual), 0)

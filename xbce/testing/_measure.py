@@ -10,7 +10,7 @@ from xbce._typing import Array
 from xbce.testing import _inputs
 from xbce.testing._arrays import Maker
 from xbce.testing._oracle import exactly, sizes
-from xbce.testing._report import Region, Special
+from xbce.testing._report import Region, Rule, Special, told
 from xbce.testing._ulp import TwoFloats, as_numpy, ulp_error
 
 Reference = Callable[[str, Array, Array], TwoFloats]
@@ -35,6 +35,7 @@ class Measure:
             self.functions = {q: f for q, f in functions.items() if q != "hessian"}
         self.reference, self.make, self.loss = reference, make, loss
         self.parameters, self.classes, self.soft_labels = parameters, classes, soft_labels
+        self.raised: list[Rule] = []
 
     def regions(self, samples: int) -> Iterator[Region]:
         """Errors in ulp, region by region."""
@@ -51,11 +52,14 @@ class Measure:
         """The errors of each quantity over one region."""
         z, x = self.make(case.labels), self.make(case.logits)
         labels, logits = as_numpy(z), as_numpy(x)  # rounded to the dtype
-        for quantity, function in self.functions.items():
+        for quantity in self.functions:
             scale = sizes(self.loss, quantity, labels, logits, self.parameters)
             if scale is None and quantity != "loss" and not case.name.startswith("hard"):
                 continue  # its terms may cancel: there is no ulp to measure it in
-            actual, exact = function(z, x), self.reference(quantity, z, x)
+            exact = self.reference(quantity, z, x)
+            actual = self._called(quantity, z, x, case.name)
+            if actual is None:
+                continue
             errors, computed = self._errors(actual, exact, scale)
             worst = tuple(int(i) for i in np.unravel_index(np.argmax(errors), errors.shape))
             inputs = _number(labels[worst[:1]]), _number(logits[worst[:1]])
@@ -69,6 +73,17 @@ class Measure:
                 (*inputs, float(computed[worst]), float(exact.high[worst])),
                 list(zip(places.ravel().tolist(), errors.ravel().tolist(), strict=True)),
             )
+
+    def _called(self, quantity: str, z: Array, x: Array, about: str) -> Array:
+        """What a function gives; None where it raises, which is a broken rule then."""
+        try:
+            result = self.functions[quantity](z, x)
+            as_numpy(result)
+            return result
+        except Exception as error:  # whatever the implementation raises is its finding
+            name = f"the {quantity} of {about} is an array"
+            self.raised.append(Rule(self.make.name, name, told(error), "nothing can be computed"))
+            return None
 
     def _errors(
         self, actual: Array, exact: TwoFloats, scale: np.ndarray | None
@@ -89,9 +104,11 @@ class Measure:
         z, x = self.make(case.labels), self.make(case.logits)
         inputs = as_numpy(z), as_numpy(x)
         slopes = exactly(self.loss, "gradient", *inputs, self.parameters).high
-        for quantity, function in self.functions.items():
+        for quantity in self.functions:
             exact = self.reference(quantity, z, x).high
-            result = function(z, x)
+            result = self._called(quantity, z, x, case.name)
+            if result is None:
+                continue
             actual = as_numpy(result)
             if actual.shape != exact.shape:
                 continue  # which a rule says

@@ -104,11 +104,17 @@ class Report:
         return max(found, default=float("nan"))
 
     def failures(self, max_ulp: Promise = 4) -> list[str]:
-        """What breaks the promise of `max_ulp`, worst first; empty where all is right.
+        """What is wrong: its name, broken rules, and errors, worst first; empty if nothing is.
 
         `max_ulp` is a number, or a dict of them by quantity; what is not in it may be anything.
         """
+        if isinstance(max_ulp, Mapping) and not set(max_ulp) <= set(QUANTITIES):
+            raise ValueError(f"`max_ulp` must have keys among {QUANTITIES}; got {list(max_ulp)}.")
         lines = [f"diagnosis: {diagnosis}" for diagnosis in self.diagnoses]
+        for rule in self.rules:
+            if rule.broken:
+                example = f" (with {rule.example})" if rule.example else ""
+                lines.append(f"{rule.dtype}: {rule.name}: {rule.broken}{example}")
         for region in sorted(self.regions, key=lambda region: -region.largest):
             if not region.largest <= _allowed(max_ulp, region.quantity):
                 label, logit, actual, exact = region.worst
@@ -122,14 +128,10 @@ class Report:
             for special in self.specials
             if not special.right
         ]
-        for rule in self.rules:
-            if rule.broken:
-                example = f" (with {rule.example})" if rule.example else ""
-                lines.append(f"{rule.dtype}: {rule.name}: {rule.broken}{example}")
         return lines
 
     def check(self, max_ulp: Promise = 4) -> None:
-        """Raise AssertionError, the worst input first, unless all is right to `max_ulp` ulp."""
+        """Raise AssertionError with the failures, unless all is right to `max_ulp` ulp."""
         failures = self.failures(max_ulp)
         if failures:
             listed = "\n  ".join(failures)

@@ -21,6 +21,19 @@ class Comparison(NamedTuple):
     expected: Any
     size: Any
     symptom: str = ""
+    instead: str = "should be {}"
+
+    def told(self) -> str:
+        """What came and what should have, in as many digits as tell them apart."""
+        got = wanted = ""
+        for digits in (6, 9, 17):
+            got, wanted = (
+                np.array2string(np.asarray(array), precision=digits, threshold=6).replace("\n", "")
+                for array in (self.actual, self.expected)
+            )
+            if got != wanted:
+                break
+        return f"got {got}, {self.instead.format(wanted)}"
 
 
 @dataclass
@@ -35,6 +48,8 @@ class Run:
         The results of calls without garbage, from which a fault is named.
     symptoms : list of str
         Faults that a rule has named.
+    written : list of Call
+        Calls that wrote to their arguments.
     """
 
     loss_fn: Callable[..., Array]
@@ -48,6 +63,7 @@ class Run:
     max_ulp: float
     seen: list[tuple[Call, np.ndarray]] = field(default_factory=list)
     symptoms: list[str] = field(default_factory=list)
+    written: list[Call] = field(default_factory=list)
 
     def arrays(self, call: Call) -> tuple[list[Array], dict[str, Array]]:
         """The arguments in the library's arrays."""
@@ -56,8 +72,18 @@ class Run:
 
     def value(self, call: Call) -> np.ndarray:
         """The reduced loss."""
+        return as_numpy(self.result(call))
+
+    def result(self, call: Call) -> Array:
+        """The reduced loss as it comes."""
         arrays, options = self.arrays(call)
-        return as_numpy(self.loss_fn(*arrays, **options))
+        before = [as_numpy(array).copy() for array in (*arrays, *options.values())]
+        result = self.loss_fn(*arrays, **options)
+        after = [as_numpy(array) for array in (*arrays, *options.values())]
+        same = (np.array_equal(a, b, equal_nan=True) for a, b in zip(before, after, strict=True))
+        if not all(same):
+            self.written.append(call)
+        return result
 
     def slopes(self, call: Call) -> np.ndarray:
         """Its derivative by the logits."""
@@ -101,3 +127,14 @@ class Run:
         unit = self.max_ulp * form.eps * np.asarray(comparison.size) + form.tiny
         with np.errstate(invalid="ignore"):
             return bool(np.all(np.abs(actual - expected) <= unit))
+
+    def misshapen(self, call: Call, actual: Any) -> str:
+        """What is wrong with the kind of a result, if anything."""
+        shape = self.expected.value(call)[0].shape
+        if not hasattr(actual, "shape"):
+            return f"the result is a {type(actual).__name__} of Python, not an array"
+        if tuple(actual.shape) != shape:
+            return f"the result has shape {tuple(actual.shape)}, not {shape}"
+        if actual.dtype != self.make.dtype:
+            return f"the result has dtype {actual.dtype}, not {self.make.name}"
+        return ""

@@ -1,0 +1,240 @@
+"""Wrong reductions of many kinds, and what their audit must say of each.
+
+Each is what people write: a mask after the loss, another denominator, weights that normalise.
+"""
+
+from functools import partial
+
+import numpy as np
+from wrong_losses import right
+
+from xbce.losses import Reduction
+
+
+def parts(labels, logits, weights, where):
+    """Losses, weights and mask of one shape."""
+    w = np.broadcast_to(np.asarray(1 if weights is None else weights, logits.dtype), logits.shape)
+    keep = np.broadcast_to(True if where is None else where, logits.shape)
+    return np.where(keep, right(labels, logits), 0), np.where(keep, w, 0), keep
+
+
+def reduced(divide, labels, logits, weights=None, where=None):
+    """The sum of weighted losses, divided."""
+    losses, w, keep = parts(labels, logits, weights, where)
+    below = np.asarray(divide(w, keep), logits.dtype)
+    total = np.sum(losses * w)
+    return total * 0 if below == 0 else total / below
+
+
+def mask_after(labels, logits, weights=None, where=None):
+    losses = right(labels, logits) * (1 if weights is None else weights)
+    losses = losses if where is None else losses * where
+    count = np.count_nonzero(parts(labels, logits, weights, where)[1])
+    return np.sum(losses, dtype=logits.dtype) / np.asarray(max(count, 1), logits.dtype)
+
+
+def mask_leaks(labels, logits, weights=None, where=None):
+    """The batch is normalised before the mask."""
+    total = reduced(lambda w, keep: np.count_nonzero(w), labels, logits, weights, where)
+    return total + np.asarray(1e-3, logits.dtype) * np.sum(np.clip(logits, -1, 1))
+
+
+def no_guard(labels, logits, weights=None, where=None):
+    losses, w, _ = parts(labels, logits, weights, where)
+    return np.sum(losses * w) / np.asarray(np.count_nonzero(w), logits.dtype)
+
+
+def epsilon(labels, logits, weights=None, where=None):
+    losses, w, _ = parts(labels, logits, weights, where)
+    return np.sum(losses * w) / np.asarray(np.count_nonzero(w) + 1e-2, logits.dtype)
+
+
+def weighed(change, labels, logits, weights=None, where=None):
+    """The right reduction with weights that are changed before."""
+    losses, w, _ = parts(labels, logits, weights, where)
+    w = change(w).astype(logits.dtype)
+    count = np.asarray(max(np.count_nonzero(w), 1), logits.dtype)
+    return np.sum(losses * w) / count
+
+
+def as_given(labels, logits, weights=None, where=None):
+    losses, w, _ = parts(labels, logits, weights, where)
+    count = w.size if weights is None else np.count_nonzero(weights)
+    return np.sum(losses * w) / np.asarray(max(count, 1), logits.dtype)
+
+
+def of_rows(labels, logits, weights=None, where=None):
+    losses, w, _ = parts(labels, logits, weights, where)
+    count = np.count_nonzero(w.reshape(len(w), -1), axis=1)
+    each = (losses * w).reshape(len(w), -1).sum(axis=1) / np.maximum(count, 1)
+    return each.mean().astype(logits.dtype)
+
+
+def last_axis(labels, logits, weights=None, where=None):
+    losses, w, _ = parts(labels, logits, weights, where)
+    return np.mean(losses * w, axis=-1)
+
+
+def in_float64(labels, logits, weights=None, where=None):
+    wide = reduced(lambda w, keep: np.count_nonzero(w), labels, logits, weights, where)
+    return wide.astype(np.float64)
+
+
+def added_one_by_one(labels, logits, weights=None, where=None):
+    losses, w, _ = parts(labels, logits, weights, where)
+    total = np.cumsum(losses * w, dtype=logits.dtype)[-1]
+    return total / np.asarray(max(np.count_nonzero(w), 1), logits.dtype)
+
+
+def first_row_only(labels, logits, weights=None, where=None):
+    """Weights that depend on the order of rows."""
+    losses, w, _ = parts(labels, logits, weights, where)
+    total = np.sum(losses * w) + np.sum(losses[:1] * w[:1])
+    return total / np.asarray(max(np.count_nonzero(w), 1), logits.dtype)
+
+
+def right_reduction(labels, logits, weights=None, where=None):
+    return reduced(lambda w, keep: np.count_nonzero(w), labels, logits, weights, where)
+
+
+def turned(labels, logits, weights=None, where=None):
+    """Weights a row that are taken for weights a column where the batch is square."""
+    if (
+        weights is not None
+        and weights.shape == (len(logits), 1)
+        and logits.shape[-1] == len(logits)
+    ):
+        weights = weights.reshape(1, -1)
+    return right_reduction(labels, logits, weights, where)
+
+
+def hidden(labels, logits, weights=None, where=None):
+    keep = ~np.isnan(logits) & np.broadcast_to(True if where is None else where, logits.shape)
+    return right_reduction(labels, logits, weights, keep)
+
+
+def cleaned(labels, logits, weights=None, where=None):
+    labels[np.isnan(labels)] = 0
+    return right_reduction(labels, logits, weights, where)
+
+
+def none_left(labels, logits, weights=None, where=None):
+    if where is not None and not np.any(where):
+        return np.sum(right(labels, logits) * 0)
+    return right_reduction(labels, logits, weights, where)
+
+
+REDUCTIONS = {  # name: function, what is said of it
+    "over all elements": (
+        partial(reduced, lambda w, keep: w.size),
+        "diagnosis: float32: this is the mean over all elements, not over those with weight",
+    ),
+    "over the mask": (
+        partial(reduced, lambda w, keep: keep.sum()),
+        "this is the mean over the elements that the mask keeps, not over those with weight",
+    ),
+    "weighted mean": (
+        partial(reduced, lambda w, keep: w.sum()),
+        "this is the mean by the sum of the weights, which normalises them",
+    ),
+    "sum": (
+        partial(reduced, lambda w, keep: 1),
+        "this is the sum, not the mean over those with weight",
+    ),
+    "over the rows": (
+        partial(reduced, lambda w, keep: len(w)),
+        "this is the sum over the number of rows, not the mean over those with weight",
+    ),
+    "of the rows' means": (of_rows, "this is the mean of the rows' means, not "),
+    "last axis": (last_axis, "this is the mean over the last axis only"),
+    "weights as they are given": (
+        as_given,
+        "this is the sum over the non-zero weights as they are given, not as they are broadcast",
+    ),
+    "weights to 1": (
+        partial(weighed, lambda w: w / (w.sum() or 1)),
+        "weights are normalised, so that they sum to 1",
+    ),
+    "weights to mean 1": (
+        partial(weighed, lambda w: w / (w.mean() or 1)),
+        "weights are normalised, so that their mean is 1",
+    ),
+    "weights twice": (partial(weighed, lambda w: w * w), "weights are applied twice"),
+    "weights for a mask": (
+        partial(weighed, lambda w: w != 0),
+        "weights are taken for a mask: any but 0 counts 1",
+    ),
+    "mask ignored": (
+        lambda labels, logits, weights=None, where=None: reduced(
+            lambda w, keep: np.count_nonzero(w), labels, logits, weights
+        ),
+        "the mask is ignored",
+    ),
+    "mask after the loss": (mask_after, "the mask is applied after the loss: 0*NaN is NaN"),
+    "mask leaks": (mask_leaks, "what the mask leaves out changes the loss"),
+    "0/0": (no_guard, "all left out gives 0, with a gradient of 0: got nan, should be 0"),
+    "square": (turned, "weights multiply the losses, and count as the reduction says"),
+    "hides NaN": (hidden, "a NaN that counts is not hidden"),
+    "writes where it is NaN": (cleaned, "inputs are left as they were: an input was written to"),
+    "NaN where none is left": (none_left, "all left out gives 0, with a gradient of 0: got nan"),
+    "the other way round": (
+        lambda labels, logits, weights=None, where=None: right_reduction(
+            labels, logits, weights, None if where is None else ~where
+        ),
+        "the mask is taken the other way round: True leaves out",
+    ),
+    "negative": (
+        lambda *arguments, **options: -right_reduction(*arguments, **options),
+        "this is the negative of the loss",
+    ),
+    "swapped": (
+        lambda labels, logits, weights=None, where=None: right_reduction(
+            logits, labels, weights, where
+        ),
+        "labels and logits are swapped",
+    ),
+    "a number of Python": (
+        lambda labels, logits, weights=None, where=None: float(
+            right_reduction(labels, logits, weights, where)
+        ),
+        "the result is a float of Python, not an array",
+    ),
+    "normalised before the mask": (
+        lambda labels, logits, weights=None, where=None: weighed(
+            lambda w: w,
+            labels,
+            logits,
+            None if weights is None else weights / (weights.mean() or 1),
+            where,
+        ),
+        "weights are normalised before the mask, so that their mean is 1",
+    ),
+    "epsilon": (epsilon, "it is the reduction that it says"),
+    "float64": (in_float64, "the result has dtype float64, not float32"),
+    "added one by one": (added_one_by_one, "a long batch is summed as exactly as a short one"),
+    "order": (first_row_only, "the order of rows does not matter"),
+}
+
+
+def smoothed(labels, amount):
+    return labels * (1 - amount) + amount / 2
+
+
+def classed(order, labels, logits):
+    """The mean by the sum of class weights 1 and 3, with labels smoothed by 0.2."""
+    z = smoothed(labels, 0.2).astype(logits.dtype)
+    chosen = z if order == "smoothing first" else labels
+    w = (1 - chosen + 3 * chosen) if order != "none" else np.ones_like(logits)
+    losses = right(z, logits)
+    if order == "terms":
+        w, labelled = 1 + 2 * labels, right(0 * z + 1, logits)
+        return np.sum(3 * z * labelled + (1 - z) * right(0 * z, logits)) / np.sum(w)
+    return np.sum(losses * w) / np.sum(w)
+
+
+CLASS_WEIGHTS = {
+    "none": "class weights are ignored",
+    "smoothing first": "labels are smoothed before class weights are chosen by them",
+    "terms": "class weights multiply each class's term of the smoothed label",
+}
+CLASSED = {"class_weights": (1, 3), "label_smoothing": 0.2, "reduction": Reduction.MEAN}
