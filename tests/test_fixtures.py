@@ -14,7 +14,7 @@ import pytest
 
 import conftest
 import xbce
-from xbce.testing import _variants, fixtures
+from xbce.testing import _plugin, _variants, fixtures
 from xbce.testing._variants import Variant
 
 pytestmark = pytest.mark.backend("numpy")  # of the plugin, whatever the library
@@ -288,3 +288,13 @@ def test_the_emulator_is_started_or_it_is_told_why_not(monkeypatch, chosen, why_
     monkeypatch.setattr(conftest.emulator, "start", lambda: known.update(cupy="started"))
     conftest.pytest_configure(SimpleNamespace(getoption=lambda name: chosen))
     assert known == {"cupy": told}
+
+
+@pytest.mark.parametrize(
+    "mark", [pytest.mark.needs("wings"), pytest.mark.backend(), pytest.mark.needs]
+)
+def test_a_marker_that_names_nothing_is_an_error(mark):
+    named = mark.mark
+    known = _plugin.CAPABILITIES if named.name == "needs" else _plugin.NAMES
+    with pytest.raises(pytest.UsageError, match=rf"@pytest\.mark\.{named.name} must name one of "):
+        _plugin._named(named, known)

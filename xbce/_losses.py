@@ -78,8 +78,9 @@ class Loss:
         added: the audit measures errors in ulp of these sums. Without it in ulp of the derivative
         itself, and that of hard labels only.
     max_ulp : tuple of float
-        The largest error of loss and gradient that is promised, in ulp: in float32, and in float64,
-        with each of the examples of its parameters; of the Hessian it is 6 at the least.
+        The largest error of the loss and of the closed form of its gradient that is promised, in
+        ulp: in float32, and in float64, with each of the examples of its parameters; of the Hessian
+        it is 6 at the least.
         ``audit(...).largest()`` measures it.
     """
 

@@ -12,14 +12,20 @@ import pytest
 from xbce._backends import BACKENDS
 from xbce.testing._variants import VARIANTS, Variant, missing
 
+NAMES = sorted({row.name for row in BACKENDS} | {variant.name for variant in VARIANTS})
+"""What ``--backend`` and the marker `backend` take."""
+
+
+CAPABILITIES = ["autodiff", "devices", "engine", "lazy"]
+"""What the marker `needs` takes: attributes of a row of `xbce._backends`."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--backend``."""
-    names = sorted({row.name for row in BACKENDS} | {variant.name for variant in VARIANTS})
     parser.addoption(
         "--backend",
         action="append",
-        choices=names,
+        choices=NAMES,
         help="run the tests on this array library, or on this variant of one, and the tests that "
         "are about no library; may be given more than once. Default: all that are installed",
     )
@@ -29,7 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers; fail where a library is chosen that no test would run on."""
     for marker in (
         "backend(name): about this array library, so left out where others are chosen",
-        "needs(capability): run on the libraries that have it: autodiff, devices, lazy",
+        f"needs(capability): run on the libraries that have it: {', '.join(CAPABILITIES)}",
     ):
         config.addinivalue_line("markers", marker)
     chosen = config.getoption("backend") or ()
@@ -44,9 +50,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = config.getoption("backend")
 
     def about_others(item: pytest.Item) -> bool:
-        return bool(chosen) and any(
-            mark.args[0] not in chosen for mark in item.iter_markers("backend")
-        )
+        about = [_named(mark, NAMES) for mark in item.iter_markers("backend")]
+        return bool(chosen) and any(name not in chosen for name in about)
 
     left_out = [item for item in items if about_others(item)]
     if left_out:
@@ -78,10 +83,20 @@ def _parametrized(test: pytest.Item) -> set[str]:
     return found
 
 
+def _named(mark: pytest.Mark, known: list[str]) -> str:
+    """What a marker names."""
+    name = mark.args[0] if mark.args else None
+    if name not in known:
+        raise pytest.UsageError(
+            f"@pytest.mark.{mark.name} must name one of {', '.join(known)}; got {name!r}."
+        )
+    return str(name)
+
+
 def _runs(metafunc: pytest.Metafunc, names: list[str]) -> list[Any]:
     """The parameters to run a test with; where there would be none, one that skips."""
     chosen = metafunc.config.getoption("backend")
-    needs = [mark.args[0] for mark in metafunc.definition.iter_markers("needs")]
+    needs = [_named(mark, CAPABILITIES) for mark in metafunc.definition.iter_markers("needs")]
     runs = [
         run
         for variant in VARIANTS
