@@ -230,6 +230,8 @@ def off_by(how: str) -> str:
     if len(numbers) != 2:
         return how
     got, wanted = map(float, numbers)
+    if wanted == 0:
+        return how
     return f"{abs(got / wanted - 1):.0e}".replace("e-0", "e-")
 
 

@@ -101,5 +101,5 @@ def many_compilations() -> Iterator[None]:
         yield
         return
     name = "recompile_limit" if hasattr(dynamo.config, "recompile_limit") else "cache_size_limit"
-    with dynamo.config.patch({name: 64}):
+    with dynamo.config.patch({name: 1000}):
         yield

@@ -53,12 +53,10 @@ def from_torch(loss: LossFn, *, takes: Sequence[str] | None = None, **options: A
 
     Examples
     --------
-    >>> import torch
-    >>> from xbce.testing import audit
-    >>> from xbce.testing.adapters import from_torch
-    >>> own = from_torch(torch.nn.functional.binary_cross_entropy_with_logits, reduction="none")
-    >>> audit(own, torch, ["float32"], samples=50).largest() > 1000  # not right to 4 ulp
-    True
+    ::
+
+        loss = torch.nn.functional.binary_cross_entropy_with_logits
+        print(audit(from_torch(loss, reduction="none"), torch))
     """
     named = parameters(getattr(loss, "forward", loss))
     ignored = getattr(loss, "ignore_index", None)
@@ -120,14 +118,10 @@ def from_optax(loss: LossFn, reduce: LossFn | None = None, **options: Any) -> Lo
 
     Examples
     --------
-    >>> import jax.numpy, optax
-    >>> from xbce.testing import audit_reduction
-    >>> from xbce.testing.adapters import from_optax
-    >>> mean = from_optax(optax.sigmoid_binary_cross_entropy, jax.numpy.mean)
-    >>> audit_reduction(
-    ...     mean, jax.numpy, ["float32"], reduction="weighted_sum_over_batch_size", rows=0
-    ... ).diagnoses[0][:38]
-    'float32: the mask is applied after the'
+    ::
+
+        mean = from_optax(optax.sigmoid_binary_cross_entropy, jax.numpy.mean)
+        print(audit_reduction(mean, jax.numpy, reduction="weighted_sum_over_batch_size"))
     """
     named = parameters(reduce) if reduce is not None else {}
 
@@ -172,11 +166,10 @@ def from_keras(loss: LossFn, *, over_classes: bool = False) -> LossFn:
 
     Examples
     --------
-    >>> import keras, torch  # doctest: +SKIP
-    >>> from xbce.testing import audit
-    >>> from xbce.testing.adapters import from_keras
-    >>> loss = keras.losses.BinaryCrossentropy(from_logits=True, reduction=None)  # doctest: +SKIP
-    >>> print(audit(from_keras(loss), torch, ["float32"]))  # doctest: +SKIP
+    ::
+
+        loss = keras.losses.BinaryCrossentropy(from_logits=True, reduction=None)
+        print(audit(from_keras(loss), torch, ["float32"]))
     """
 
     def call(labels: Array, logits: Array, weights: Array = None) -> Array:
@@ -215,13 +208,9 @@ def from_tensorflow(loss: LossFn, **options: Any) -> LossFn:
 
     Examples
     --------
-    >>> import numpy, tensorflow  # doctest: +SKIP
-    >>> from xbce.testing import audit
-    >>> from xbce.testing.adapters import from_tensorflow
-    >>> own = from_tensorflow(  # doctest: +SKIP
-    ...     tensorflow.nn.sigmoid_cross_entropy_with_logits
-    ... )
-    >>> print(audit(own, numpy))  # doctest: +SKIP
+    ::
+
+        print(audit(from_tensorflow(tensorflow.nn.sigmoid_cross_entropy_with_logits), numpy))
     """
     takes = ["weights"] if "weights" in parameters(loss) else []
 
@@ -258,13 +247,9 @@ def from_sklearn(loss: Any, *, reduced: bool = False) -> LossFn:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from sklearn._loss import HalfBinomialLoss
-    >>> from xbce.testing import audit
-    >>> from xbce.testing.adapters import from_sklearn
-    >>> report = audit(from_sklearn(HalfBinomialLoss()), np, ["float32"], samples=50)
-    >>> report.largest("loss") > 1000, report.largest("gradient") < 4
-    (True, True)
+    ::
+
+        print(audit(from_sklearn(sklearn._loss.HalfBinomialLoss()), numpy))
     """
     if not hasattr(loss, "gradient"):
         return adapted(of_probabilities(loss), loss, ["weights"])
