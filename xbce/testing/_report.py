@@ -151,10 +151,10 @@ class Report:
         """The report in Markdown, for a comment on a pull request."""
         failures = self.failures(max_ulp)
         verdict = "all right" if not failures else "wrong"
-        lines = [f"### {self.name}: {verdict} (promise: {_named(max_ulp)})", ""]
+        lines = [f"### {self.name}: {verdict} (promise: {_named(max_ulp)})"]
         dtypes = list(dict.fromkeys(region.dtype for region in self.regions))
         if dtypes:
-            lines += [f"| largest error in ulp | {' | '.join(dtypes)} |"]
+            lines += ["", f"| largest error in ulp | {' | '.join(dtypes)} |"]
             lines += [f"| --- |{' ---: |' * len(dtypes)}"]
         for quantity in QUANTITIES:
             errors = [self.largest(quantity, dtype) for dtype in dtypes]
@@ -225,7 +225,9 @@ class Report:
         ]
         wrong = [special for special in self.specials if not special.right]
         right = len(self.specials) - len(wrong)
-        lines += ["", f"special values: {right} right, {len(wrong)} wrong"]
+        lines += (
+            ["", f"special values: {right} right, {len(wrong)} wrong"] if self.specials else [""]
+        )
         for special in wrong:
             lines.append(
                 f"  {special.dtype} {special.quantity}, label {_short(special.label)}, logit "
