@@ -113,6 +113,11 @@ def hidden(labels, logits, weights=None, where=None):
     return right_reduction(labels, logits, weights, keep)
 
 
+def without_labels(labels, logits, weights=None, where=None):
+    keep = ~np.isnan(labels) & np.broadcast_to(True if where is None else where, labels.shape)
+    return right_reduction(np.where(keep, labels, 0), logits, weights, keep)
+
+
 def cleaned(labels, logits, weights=None, where=None):
     labels[np.isnan(labels)] = 0
     return right_reduction(labels, logits, weights, where)
@@ -175,6 +180,7 @@ REDUCTIONS = {  # name: function, what is said of it
     "0/0": (no_guard, "all left out gives 0, with a gradient of 0: got nan, should be 0"),
     "square": (turned, "weights multiply the losses, and count as the reduction says"),
     "hides NaN": (hidden, "a NaN that counts is not hidden"),
+    "hides labels of NaN": (without_labels, "a NaN that counts is not hidden"),
     "writes where it is NaN": (cleaned, "inputs are left as they were: an input was written to"),
     "NaN where none is left": (none_left, "all left out gives 0, with a gradient of 0: got nan"),
     "the other way round": (

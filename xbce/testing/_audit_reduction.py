@@ -112,9 +112,10 @@ def audit_reduction(
     Logits are within 4 of 0, where every implementation has its digits: what is found here is in
     the masks, weights and denominators. In words, the rules are: the value, with weights and masks
     of every shape, and its gradient are those of the definition; what a mask leaves out may be
-    anything, NaN and infinity too, and changes neither; to leave rows out is not to have them; all
-    left out gives 0; the weights' scale, the order of rows, and a batch split in two change what
-    they should; the dtype stays, and inputs too.
+    anything, NaN and infinity too, and changes neither, and what counts is not hidden where it is
+    NaN; to leave rows out is not to have them; all left out gives 0; the weights' scale, the order
+    of rows, and a batch split in two change what they should; the dtype stays, and inputs too.
+    Weights are not negative, and labels of classes sum to 1.
 
     Examples
     --------

@@ -96,17 +96,21 @@ def nothing(run: Run, batch: Call) -> Iterator[Comparison]:
 
 
 def counts(run: Run, batch: Call) -> Iterator[Comparison]:
-    """A NaN among the logits that count makes the loss NaN; an error is as good."""
+    """A NaN that counts makes the loss NaN; an error is as good."""
     for call in (batch, *islice(run.masked(batch), 1)):
-        keep = np.ones(run.shape(call), bool) if call.where is None else call.where
-        first = np.zeros(run.shape(call), bool)
-        first.flat[int(np.argmax(np.broadcast_to(keep, first.shape)))] = True
-        bad = replace(_filled(run, call, first, np.nan), labels=call.labels)
-        try:
-            actual = run.value(bad)
-        except Exception:
-            continue
-        unreduced = run.expected.reduction == Reduction.NONE
-        hit = first if unreduced else np.asarray(np.any(first, axis=run.expected.axis))
-        if actual.shape == hit.shape and not np.all(np.isnan(actual[hit])):
-            yield Comparison(bad, actual, np.where(hit, np.nan, actual), 0)
+        keep = np.broadcast_to(True if call.where is None else call.where, run.shape(call))
+        first = np.zeros(keep.shape, bool)
+        first.flat[int(np.argmax(keep))] = True
+        filled = _filled(run, call, first, np.nan)
+        tried = [replace(call, logits=filled.logits)]
+        if not run.expected.loss.class_numbers:
+            tried.append(replace(call, labels=filled.labels))
+        for bad in tried:
+            try:
+                actual = run.value(bad)
+            except Exception:
+                continue
+            unreduced = run.expected.reduction == Reduction.NONE
+            hit = first if unreduced else np.asarray(np.any(first, axis=run.expected.axis))
+            if actual.shape == hit.shape and not np.all(np.isnan(actual[hit])):
+                yield Comparison(bad, actual, np.where(hit, np.nan, actual), 0)
