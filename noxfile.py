@@ -178,7 +178,7 @@ def digits(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def peers(session: nox.Session) -> None:
-    """Audit xbce beside other libraries: the figures, plots and table of docs/accuracy.md."""
+    """Audit xbce beside other libraries: figures of docs/accuracy.md and docs/reductions.md."""
     run_beside_peers(session, "docs/peers.py")
 
 

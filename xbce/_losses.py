@@ -80,8 +80,7 @@ class Loss:
     max_ulp : tuple of float
         The largest error of the loss and of the closed form of its gradient that is promised, in
         ulp: in float32, and in float64, with each of the examples of its parameters; of the Hessian
-        it is 6 at the least.
-        ``audit(...).largest()`` measures it.
+        it is 6 at the least. ``audit(...).largest()`` measures it.
     """
 
     name: str

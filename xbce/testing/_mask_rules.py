@@ -1,6 +1,6 @@
 """The checks of masks: what is left out may be anything, and is as if it were not there."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 
@@ -45,24 +45,30 @@ def _filled(run: Run, call: Call, out: np.ndarray, garbage: float) -> Call:
 
 def anything(run: Run, batch: Call) -> Iterator[Comparison]:
     """The loss is the same with garbage there."""
-    for clean, dirty, garbage in _dirty(run, batch):
-        actual, expected = run.value(dirty), run.value(clean)
-        symptom = "what the mask leaves out changes the loss"
-        if np.isnan(actual).any() and not np.isfinite(garbage):
-            symptom = "the mask is applied after the loss: 0*NaN is NaN"
-        yield Comparison(dirty, actual, expected, np.abs(expected), symptom, WITHOUT)
+    after = "the mask is applied after the loss: 0*NaN is NaN"
+    return _same(run.value, _dirty(run, batch), "loss", after)
 
 
 def anything_gradient(run: Run, batch: Call) -> Iterator[Comparison]:
     """The gradient is."""
-    for clean, dirty, garbage in _dirty(run, batch, SLOPES):
-        actual, expected = run.slopes(dirty), run.slopes(clean)
-        symptom = "what the mask leaves out changes the gradient"
-        if np.isnan(actual).any() and not np.isfinite(garbage):
-            symptom = (
-                "the mask is applied after the loss: its gradient there is 0*NaN; mask labels and "
-                "logits before it"
-            )
+    after = (
+        "the mask is applied after the loss: its gradient there is 0*NaN; mask labels and "
+        "logits before it"
+    )
+    return _same(run.slopes, _dirty(run, batch, SLOPES), "gradient", after)
+
+
+def _same(
+    computed: Callable[[Call], np.ndarray],
+    pairs: Iterator[tuple[Call, Call, float]],
+    quantity: str,
+    after: str,
+) -> Iterator[Comparison]:
+    """What is computed is the same with garbage; and what it says of a mask where it is NaN."""
+    for clean, dirty, garbage in pairs:
+        actual, expected = computed(dirty), computed(clean)
+        masked_after = np.isnan(actual).any() and not np.isfinite(garbage)
+        symptom = after if masked_after else f"what the mask leaves out changes the {quantity}"
         yield Comparison(dirty, actual, expected, np.abs(expected), symptom, WITHOUT)
 
 
