@@ -59,6 +59,13 @@ class Maker:
         return self.xp.asarray(values, dtype=dtype, device=self.device)
 
 
+def gradient_of(
+    function: Callable[..., Array], given: Callable[..., Array] | None, xp: Namespace
+) -> Callable[..., Array] | None:
+    """The gradient of a loss: the one that is given, its attribute, or its derivative."""
+    return given or getattr(function, "gradient", None) or differentiated(function, xp)
+
+
 def differentiated(function: Callable[..., Array], xp: Namespace) -> Callable[..., Array] | None:
     """The derivative by the logits of each result of a function of (labels, logits, ...).
 

@@ -9,7 +9,7 @@ from xbce import _losses
 from xbce._losses import Loss
 from xbce._typing import Array, Namespace
 from xbce.testing import _diagnosis, _given
-from xbce.testing._arrays import Maker, differentiated, many_compilations
+from xbce.testing._arrays import Maker, gradient_of, many_compilations
 from xbce.testing._element_rules import Rules
 from xbce.testing._measure import Measure
 from xbce.testing._oracle import exactly, loss_of
@@ -124,7 +124,7 @@ def audit(
         return exactly(loss, quantity, as_numpy(z), as_numpy(x), given)
 
     functions = {"loss": loss_fn, "gradient": gradient_fn, "hessian": hessian_fn}
-    report = Report(name or _name_of(loss_fn))
+    report = Report(name or _given.name_of(loss_fn))
     for dtype in dtypes:
         make = Maker(xp, dtype, device)
         measure = Measure(
@@ -203,7 +203,7 @@ def audit_modes(
     eager_fn = _given.loss_function(eager_fn, "eager_fn")
     compiled_fn = _given.loss_function(compiled_fn, "compiled_fn")
     loss, given, classes = _which(loss, classes, samples, parameters)
-    report = Report(name or f"{_name_of(compiled_fn)}, compiled, against eager")
+    report = Report(name or f"{_given.name_of(compiled_fn)}, compiled, against eager")
     for dtype in dtypes:
         make = Maker(xp, dtype, device)
         eager = _complete({"loss": eager_fn}, make)
@@ -233,8 +233,7 @@ def _complete(functions: dict[str, Any], make: Maker) -> dict[str, Function]:
     """The functions that there are, with the gradient of the loss if it can be had."""
     loss_fn = functions["loss"]
     found = {quantity: function for quantity, function in functions.items() if function is not None}
-    gradient = found.get("gradient") or getattr(loss_fn, "gradient", None)
-    gradient = gradient or differentiated(loss_fn, make.xp)
+    gradient = gradient_of(loss_fn, found.get("gradient"), make.xp)
     hessian = found.get("hessian") or getattr(loss_fn, "hessian", None)
     slopes = {"gradient": gradient, "hessian": hessian}
     return found | {quantity: function for quantity, function in slopes.items() if function}
@@ -247,7 +246,3 @@ def _fill(report: Report, measure: Measure, samples: int) -> None:
         report.regions.extend(measure.regions(samples))
         report.specials.extend(measure.specials())
         report.rules.extend([*rules.of(measure.functions), *measure.raised])
-
-
-def _name_of(function: Any) -> str:
-    return str(getattr(function, "__qualname__", function))

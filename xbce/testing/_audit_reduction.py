@@ -9,7 +9,7 @@ from xbce._losses import Loss
 from xbce._reduction import Reduction
 from xbce._typing import Array, Namespace
 from xbce.testing import _given, _reduction_diagnosis
-from xbce.testing._arrays import Maker, differentiated, many_compilations
+from xbce.testing._arrays import Maker, gradient_of, many_compilations
 from xbce.testing._batches import KINDS, Expected
 from xbce.testing._oracle import loss_of
 from xbce.testing._reduction_rules import broken_rules
@@ -144,11 +144,10 @@ def audit_reduction(
         raise ValueError(
             f"`class_weights` must be {expected.classes} numbers for {chosen.name}; got {weights}."
         )
-    report = Report(name or str(getattr(loss_fn, "__qualname__", loss_fn)))
+    report = Report(name or _given.name_of(loss_fn))
     for dtype in dtypes:
         make = Maker(xp, dtype, device)
-        slopes = gradient_fn or getattr(loss_fn, "gradient", None)
-        slopes = slopes or differentiated(loss_fn, make.xp)
+        slopes = gradient_of(loss_fn, gradient_fn, make.xp)
         run = Run(loss_fn, slopes, unreduced_fn, make, expected, takes, kinds, rows, max_ulp)
         with many_compilations(), np.errstate(all="ignore"):
             report.rules.extend(broken_rules(run))

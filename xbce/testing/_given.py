@@ -55,6 +55,11 @@ def loss_function(function: Any, name: str = "loss_fn") -> Callable[..., Any]:
     return called
 
 
+def name_of(function: Any) -> str:
+    """What to call a function in a report."""
+    return str(getattr(function, "__qualname__", function))
+
+
 def taken(function: Callable[..., Any]) -> tuple[str, ...]:
     """Which of weights and where a loss takes."""
     parameters = _parameters(function)

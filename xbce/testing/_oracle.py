@@ -7,7 +7,7 @@ import numpy as np
 
 from xbce import _losses
 from xbce._losses import Loss
-from xbce._typing import Array, Output
+from xbce._typing import Array, Formula, Output
 from xbce.testing._ulp import TwoFloats, as_numpy, in_digits, two_floats
 
 
@@ -230,10 +230,17 @@ def sizes(
     """What the terms of a derivative add up to, in float64; None where the loss does not say."""
     if loss.terms is None or quantity == "loss":
         return None
+    return in_float64(loss, loss.terms, labels, logits, parameters)[quantity == "hessian"]
+
+
+def in_float64(
+    loss: Loss, formula: Formula, labels: Any, logits: Any, parameters: dict[str, Any]
+) -> Any:
+    """What a formula of a loss gives in NumPy, without a warning."""
     if loss.over_classes:
         parameters = parameters | {"class_numbers": np.arange(logits.shape[-1])}
     with np.errstate(all="ignore"):
-        return loss.terms(np, labels, logits, **parameters)[quantity == "hessian"]
+        return formula(np, labels, logits, **parameters)
 
 
 def _exact(
