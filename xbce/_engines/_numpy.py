@@ -37,6 +37,8 @@ BLOCK = 3 * 2**20
 """Bytes of the buffers of one thread."""
 SHARED = 7 * 2**20
 """Bytes of the buffers of all threads together: with what a call needs besides, below 8 MiB."""
+BESIDE = 2**18
+"""Bytes that an operation may need beside the buffers: `_numpy_functions._choose` does."""
 PARALLEL = 2**17
 """Elements for each thread that make it worth waking."""
 SMALL = 2**13
@@ -183,8 +185,8 @@ class _Blocks:
     def run(self, threads: int) -> Results:
         """The results, laid out in memory as the largest operand is."""
         loop, each = self.layout.loop, self._bytes_of_a_loss()
-        threads = max(1, min(threads, SHARED // each))
-        self.block = max(1, min(SHARED // threads, BLOCK) // each)
+        threads = max(1, min(threads, SHARED // (each + BESIDE)))
+        self.block = max(1, min(SHARED // threads - BESIDE, BLOCK) // each)
         if self.replay is not None and threads == 1 and prod(loop) <= self.block:
             return self._run_at_once(self.replay)
         todo = deque(enumerate(parts(loop, self.block, threads)))

@@ -41,7 +41,7 @@ def constant(value: Value) -> Any:
 
 RARE = 5
 """Of how many elements, as a power of 2, one must be chosen for bits to be quicker."""
-PIECE = 2**15
+PIECE = 2**14
 """Elements whose bits are chosen at a time."""
 ROWS = 32
 """Rows that are few enough to choose in one after the other, where one is to stretch to all."""
