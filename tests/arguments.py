@@ -34,7 +34,8 @@ PLACES = [
     for argument in (*ARRAYS, *BESIDE)
     if argument in parameters_of(function)
 ]
-FOCAL = [nn.sigmoid_focal_loss, derivatives.gradient, derivatives.gradient_hessian]
+FOCAL = with_parameter("alpha")
+CLIPPED = with_parameter("clip")
 
 
 def good(function, make=np.asarray):

@@ -74,10 +74,45 @@ def exact_family(
         return np.vectorize(one, otypes=[np.float64] * 3)(z, x, q)
 
 
-def exact_softmax(labels: Any, logits: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """-Σ z_j*log p_j of each row, p_k*Σ_j z_j - z_k, and the size of its terms, in 60 digits."""
+def exact_asymmetric(
+    z: Any, x: Any, gamma_positive: float, gamma_negative: float, clip: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The asymmetric loss, its first and second derivative, in 400 digits.
 
-    def row(z: Any, x: Any) -> tuple[float, list[float], list[float]]:
+    By the chain rule from u^γ*(-log(1 - u)), with u the probability of what is not the label,
+    which of negatives is clipped.
+    """
+
+    def part(u: Any, g: Any) -> tuple[Any, Any, Any]:
+        loss, rest = -mpmath.log(1 - u), 1 / (1 - u)
+        first = g * u ** (g - 1) * loss + u**g * rest
+        second = g * (g - 1) * u ** (g - 2) * loss + 2 * g * u ** (g - 1) * rest + u**g * rest**2
+        return u**g * loss, first, second
+
+    def one(z: float, x: float) -> tuple[float, float, float]:
+        z, x = mpmath.mpf(float(z)), mpmath.mpf(float(x))
+        p, r = 1 / (1 + mpmath.exp(-x)), 1 / (1 + mpmath.exp(x))
+        u1, u2 = p * r, p * r * (r - p)  # of p; those of r are their opposites
+        found = [mpmath.mpf(0)] * 3
+        for share, u, g, sign in (
+            (z, r, mpmath.mpf(gamma_positive), -1),
+            (1 - z, p - mpmath.mpf(clip), mpmath.mpf(gamma_negative), 1),
+        ):
+            if u > 0 and share:
+                value, first, second = part(u, g)
+                parts = value, sign * first * u1, second * u1**2 + sign * first * u2
+                found = [whole + share * own for whole, own in zip(found, parts, strict=True)]
+        return tuple(map(float, found))
+
+    with mpmath.workdps(400):
+        return np.vectorize(one, otypes=[np.float64] * 3)(z, x)
+
+
+def exact_softmax(labels: Any, logits: Any) -> tuple[np.ndarray, ...]:
+    """Of each row, in 60 digits, with p the softmax: -Σ z_j*log p_j; its derivatives, which are
+    p_k*Σ_j z_j - z_k and p_k*(1 - p_k)*Σ_j z_j; and the size of the terms of the first."""
+
+    def row(z: Any, x: Any) -> tuple[float, list[float], list[float], list[float]]:
         z, x = ([mpmath.mpf(float(v)) for v in values] for values in (z, x))
         top = x.index(max(x))
         powers = [mpmath.exp(v - x[top]) for v in x]
@@ -91,9 +126,10 @@ def exact_softmax(labels: Any, logits: Any) -> tuple[np.ndarray, np.ndarray, np.
         up = [(all_z - a) * power / whole for a, power in zip(z, powers, strict=True)]
         down = [a * other / whole for a, other in zip(z, rest, strict=True)]
         slopes = [float(u - d) for u, d in zip(up, down, strict=True)]
-        return float(loss), slopes, [float(u + d) for u, d in zip(up, down, strict=True)]
+        pairs = zip(powers, rest, strict=True)
+        bends = [float(all_z * power * other / whole**2) for power, other in pairs]
+        return float(loss), slopes, bends, [float(u + d) for u, d in zip(up, down, strict=True)]
 
     with mpmath.workdps(60):
         rows = [row(z, x) for z, x in zip(labels, logits, strict=True)]
-    loss, slopes, terms = (np.asarray(part) for part in zip(*rows, strict=True))
-    return loss, slopes, terms
+    return tuple(np.asarray(part) for part in zip(*rows, strict=True))

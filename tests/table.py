@@ -58,6 +58,8 @@ def expected(
 ) -> tuple[np.ndarray, ...]:
     """What the plain formula gives in float64, weighted and reduced by its definition."""
     z, x = (a if a.dtype.kind == "i" else a.astype(np.float64) for a in (labels, logits))
+    if smoothing and loss.class_numbers:
+        z, loss = np.eye(x.shape[-1])[z], loss.spread
     shape = x.shape[:-1] if loss.over_classes else x.shape
     if smoothing:
         z = z * (1 - smoothing) + smoothing / (x.shape[-1] if loss.over_classes else 2)

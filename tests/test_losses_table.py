@@ -50,8 +50,7 @@ def same(actual, desired, case):
 def test_every_loss_has_a_closed_derivative(loss):
     for name in ("value", "gradient"):
         assert callable(getattr(loss, name)), f"{loss.name} has no formula of its {name}"
-    if not loss.over_classes:
-        assert callable(loss.gradient_and_hessian), f"{loss.name} has no second derivative"
+    assert callable(loss.gradient_and_hessian), f"{loss.name} has no second derivative"
 
 
 def test_names_of_losses_are_their_own_and_find_them():

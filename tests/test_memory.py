@@ -138,7 +138,14 @@ def softmax_calls(rows, classes, dtype):
 @pytest.mark.parametrize("threads", [None, 2, 8], ids=["default", "2-threads", "8-threads"])
 @pytest.mark.parametrize(
     ("classes", "dtype"),
-    [(10, "float16"), (10, "float64"), (1000, ">f4"), (2**16, "float16"), (2**16, "float32"), (2**16, "float64")],
+    [
+        (10, "float16"),
+        (10, "float64"),
+        (1000, ">f4"),
+        (2**16, "float16"),
+        (2**16, "float32"),
+        (2**16, "float64"),
+    ],
 )
 def test_a_mean_over_rows_of_classes_needs_less_than_8_mib(classes, dtype, threads):
     for name, call in softmax_calls(SIZE // classes // 2, classes, dtype):

@@ -58,11 +58,14 @@ def test_softmax_keeps_the_digits(large, dtype, classes):
         pytest.skip("two seconds of arbitrary precision tell nothing new of 16 bits")
     z, x = (large(values, dtype) for values in rows(classes))
     labels, logits = as_numpy(z), as_numpy(x)
-    loss, slopes, terms = exact_softmax(labels, logits)
+    loss, slopes, bends, terms = exact_softmax(labels, logits)
     assert ulps(softmax(z, x), loss) <= promise(name, 16)
     value, actual = derivatives.softmax_value_and_grad(z, x, reduction=Reduction.NONE)
     np.testing.assert_array_equal(as_numpy(value), as_numpy(softmax(z, x)))
     assert ulps(actual, slopes, terms) <= promise(name, 16)
+    first, second = derivatives.softmax_gradient_hessian(labels=z, logits=x)
+    np.testing.assert_array_equal(as_numpy(first), as_numpy(actual))
+    assert ulps(second, bends) <= promise(name, 16)
 
 
 def test_sigmoid_softmax_and_sparse_agree(xp, large, dtype):

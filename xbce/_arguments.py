@@ -210,24 +210,38 @@ def name_of(dtype: DType) -> str:
 # --- labels and logits --------------------------------------------------------
 
 
-def check_shapes(arrays: dict[str, Array], class_numbers: bool) -> None:
+def check_shapes(
+    arrays: dict[str, Array], class_axis: int | None = None, class_numbers: bool = False
+) -> None:
     """Raise ValueError unless labels, which come first, have the shape of logits.
 
-    Class numbers lack their last axis. Nothing is broadcast; unknown sizes match anything.
+    Class numbers lack the axis of classes, counted from the end. Nothing is broadcast; unknown
+    sizes match anything.
     """
     (label_argument, labels), (argument, logits) = arrays.items()
     found, wanted = tuple(labels.shape), tuple(logits.shape)
-    if class_numbers and not _match(found, wanted[:-1]):
-        fail(
-            ValueError,
-            f"`{label_argument}` must have the shape of `{argument}` without its last "
-            f"dimension, the classes: {wanted[:-1]}; got {found}.",
-        )
-    if not class_numbers and not _match(found, wanted):
+    rest = None if class_axis is None else without_axis(wanted, class_axis)
+    if class_numbers and rest is not None:
+        if not _match(found, rest):
+            which = "its last dimension" if class_axis == -1 else f"dimension {class_axis}"
+            hint = " Probabilities go to softmax_cross_entropy." if _match(found, wanted) else ""
+            fail(
+                ValueError,
+                f"`{label_argument}` must have the shape of `{argument}` without {which}, the "
+                f"classes: {rest}; got {found}.{hint}",
+            )
+    elif not _match(found, wanted):
+        advice = "reshape one of them"
+        if found == rest:
+            advice = "class numbers go to sparse_softmax_cross_entropy"
+        elif (*found, 1) == wanted:
+            advice = f"pass {label_argument}[..., None]"
+        elif found == (*wanted, 1):
+            advice = f"pass {label_argument}[..., 0]"
         fail(
             ValueError,
             f"`{argument}` and `{label_argument}` must have the same shape; got {wanted} and "
-            f"{found}. Nothing is broadcast: reshape one of them.",
+            f"{found}. Nothing is broadcast: {advice}.",
         )
 
 
@@ -235,17 +249,37 @@ def _native(dtype: DType) -> DType:
     return dtype.newbyteorder("=") if isinstance(dtype, np.dtype) else dtype
 
 
-def class_axis(argument: str, array: Array, axis: Any) -> int:
+def without_axis(shape: Shape, axis: int) -> Shape:
+    """The shape without an axis, which is counted from the end."""
+    place = len(shape) + axis
+    return shape[:place] + shape[place + 1 :]
+
+
+def class_axis(argument: str, array: Array, axis: Any, name: str = "axis") -> int:
     """The axis counted from the end, negative; ValueError where it is none, or has no classes."""
-    axis = integer("axis", axis)
+    axis = integer(name, axis)
     shape = tuple(array.shape)
     if len(shape) == 0:
         fail(ValueError, f"`{argument}` must have a dimension of classes; got rank 0.")
     if not -len(shape) <= axis < len(shape):
-        fail(ValueError, f"`axis` must be one of the {len(shape)} of `{argument}`; got {axis}.")
+        fail(ValueError, f"`{name}` must be one of the {len(shape)} of `{argument}`; got {axis}.")
     if shape[axis] == 0:
         fail(ValueError, f"`{argument}` must have one class at least; got none.")
     return axis - len(shape) if axis >= 0 else axis
+
+
+def axes(axis: Any, rank: int) -> tuple[int, ...] | None:
+    """Some axes of losses of this rank, counted from the first, in order; None for all of them."""
+    if axis is None:
+        return None
+    given = axis if isinstance(axis, (tuple, list)) else (axis,)
+    found = [integer("axis", one) for one in given]
+    if not all(-rank <= one < rank for one in found):
+        fail(ValueError, f"`axis` must be among the {rank} axes of the losses; got {axis}.")
+    found = sorted([one % rank for one in found])
+    if len(set(found)) < len(found):
+        fail(ValueError, f"`axis` must name each axis once; got {axis}.")
+    return None if len(found) == rank else tuple(found)
 
 
 def integer(argument: str, value: Any) -> int:

@@ -20,13 +20,15 @@ class Values(NamedTuple):
     """What weights, masks and parameters must go with.
 
     `array` are the logits, or losses, that came as `argument`; `shape` is that of the losses, which
-    lack an axis of classes. With `columns` one of size 1 may stand in its place, and is left out.
+    lack the axis of classes, `class_axis`, if there is one. With `columns` one of size 1 may stand
+    in its place, and is left out.
     """
 
     argument: str
     array: Array
     xp: Namespace
     shape: Shape
+    class_axis: int | None = None
     columns: bool = False
 
 
@@ -55,13 +57,16 @@ def weights(values: Values, value: Any) -> Scalar:
         return value
     array = _companion(values, "weights", value)
     if values.columns:
-        array = without_column(array, len(values.shape))
-    _check_stretches("weights", array, values.shape)
+        array = without_column(array, values)
+    _check_stretches("weights", array, values)
     return array
 
 
 def mask(values: Values, where: Any) -> Array | None:
-    """A mask as a bool array that stretches to the losses; None where it leaves nothing out."""
+    """A mask as a bool array that stretches to the losses, or over the classes to the logits.
+
+    That has the classes on the last axis. None where it leaves nothing out.
+    """
     if isinstance(where, np.ndarray) and where.ndim == 0:
         where = where.item()
     if isinstance(where, (int, float)) and not isinstance(where, bool):
@@ -70,7 +75,7 @@ def mask(values: Values, where: Any) -> Array | None:
     if isinstance(where, (bool, np.bool_)):
         if where:
             return None
-        array = values.array if len(values.shape) == values.array.ndim else values.array[..., 0]
+        array = values.array if values.class_axis is None else values.array[_first(values)]
         with _backends.of(values.xp).at(array):
             return array < array  # nowhere, NaN included, in whatever way the library keeps arrays
     _arguments.namespace({values.argument: values.array, "where": where})
@@ -79,15 +84,47 @@ def mask(values: Values, where: Any) -> Array | None:
     _arguments.check_devices(
         _backends.of(values.xp), {values.argument: values.array, "where": where}
     )
-    if values.columns:
-        where = without_column(where, len(values.shape))
-    _check_stretches("where", where, values.shape)
+    if values.class_axis is not None:
+        where = without_column(where, values)
+        if where.ndim == values.array.ndim:
+            return _over_classes(values, where)
+    _check_stretches("where", where, values)
     return where
 
 
-def without_column(array: Array, rank: int) -> Array:
-    """The array without a last dimension of 1 beyond this rank: TensorFlow's class numbers."""
-    return array[..., 0] if array.ndim == rank + 1 and array.shape[-1] == 1 else array
+def _over_classes(values: Values, where: Array) -> Array:
+    """A mask of the rank of the logits, its classes on the last axis."""
+    shape, target = tuple(where.shape), tuple(values.array.shape)
+    if not _stretches(shape, target):
+        _arguments.fail(
+            ValueError,
+            f"`where` must broadcast to the losses, or to `{values.argument}` to leave classes "
+            f"out; got {shape} beside {values.shape} and {target}.",
+        )
+    return values.xp.moveaxis(where, values.class_axis, -1)
+
+
+def counted(values: Values, labels: Array, ignore_index: Any) -> Array | None:
+    """Where labels are not this integer; None where their dtype can not hold it."""
+    xp, number = values.xp, _arguments.integer("ignore_index", ignore_index)
+    if labels.dtype == xp.bool:
+        return labels != bool(number) if number in (0, 1) else None
+    if _arguments.is_of(xp, labels.dtype, "integral"):
+        held = xp.iinfo(labels.dtype)
+        return labels != number if held.min <= number <= held.max else None
+    return labels != float(number) if abs(number) <= xp.finfo(labels.dtype).max else None
+
+
+def without_column(array: Array, values: Values) -> Array:
+    """The array without a dimension of 1 in the place of the classes, as TensorFlow has labels."""
+    one = array.ndim == values.array.ndim and array.shape[values.class_axis] == 1
+    return array[_first(values)] if one else array
+
+
+def _first(values: Values) -> tuple[Any, ...]:
+    """The index of the first class, which leaves no axis of classes."""
+    behind = -1 - values.class_axis if values.class_axis is not None else 0
+    return (..., 0, *[slice(None)] * behind)
 
 
 def parameter(values: Values, expected: Parameter, value: Any) -> Scalar:
@@ -96,7 +133,7 @@ def parameter(values: Values, expected: Parameter, value: Any) -> Scalar:
     if isinstance(value, float):
         # NaN is a number that an array might hold too.
         outside = value < expected.low or value > expected.high
-        if outside or not (expected.array or isfinite(value)):
+        if outside or (expected.constant and not isfinite(value)):
             bounds = f"{expected.low:g} or more" if isfinite(expected.low) else "a number"
             if isfinite(expected.high):
                 bounds = f"from {expected.low:g} to {expected.high:g}"
@@ -120,9 +157,17 @@ def parameter(values: Values, expected: Parameter, value: Any) -> Scalar:
         _arguments.fail(
             ValueError,
             f"`{expected.name}` must broadcast to `{values.argument}` and not enlarge it; "
-            f"got {shape} beside {target}. Pass a scalar, or one number a class.",
+            f"got {shape} beside {target}. {_of_classes(expected.name, shape, target)}",
         )
     return array
+
+
+def _of_classes(argument: str, shape: Shape, target: Shape) -> str:
+    """What to pass in place of a parameter of this shape."""
+    if len(shape) == 1 and len(target) > 2 and shape[0] == target[1]:
+        stretched = ", ".join([":", *["None"] * (len(target) - 2)])
+        return f"Pass {argument}[{stretched}] for one number a class, on axis 1."
+    return "Pass a scalar, or one number a class."
 
 
 _NO_NUMBERS = (np.ma.MaskedArray, np.datetime64, np.timedelta64, np.void, np.character)
@@ -171,25 +216,43 @@ def _companion(values: Values, argument: str, array: Array) -> Array:
     return array
 
 
-def _check_stretches(argument: str, array: Array, target: Shape) -> None:
-    shape = tuple(array.shape)
+def _check_stretches(argument: str, array: Array, values: Values) -> None:
+    shape, target = tuple(array.shape), values.shape
     problem = f"{argument} can not be broadcast to values."
     if shape and len(shape) != len(target):
-        hint = ""
-        if len(shape) == 1 and len(target) == 2 and shape[0] == target[0]:
-            hint = f" Pass {argument}[:, None] to weigh each row."
         _arguments.fail(
             ValueError,
             f"{problem} values.rank={len(target)}. {argument}.rank={len(shape)}. "
             f"values.shape={target}. {argument}.shape={shape}. "
-            f"Pass a scalar, or {argument} of the values' rank.{hint}",
+            f"Pass a scalar, or {argument} of the values' rank.{_hint(argument, shape, values)}",
         )
     if shape and not _stretches(shape, target):
         _arguments.fail(
             ValueError,
             f"{problem} values.shape={target}. {argument}.shape={shape}. "
-            f"Each dimension of {argument} must be 1 or the values' own.",
+            f"Each dimension of {argument} must be 1 or the values' own."
+            f"{_hint(argument, shape, values)}",
         )
+
+
+def _hint(argument: str, shape: Shape, values: Values) -> str:
+    """What may have been meant by weights, or a mask, of this shape."""
+    target, axis = values.shape, values.class_axis
+    if axis is not None and len(shape) == values.array.ndim and shape[axis] == 1:
+        index = ", ".join("0" if n == len(shape) + axis else ":" for n in range(len(shape)))
+        return f" The losses have no axis of classes: pass {argument}[{index}]."
+    if len(shape) != 1:
+        return ""
+    if axis is not None and argument == "weights" and shape[0] == values.array.shape[axis]:
+        each = "weights[labels]" if values.columns else "(labels * weights).sum(-1)"
+        return f" To weigh each class by its number pass {each}."
+    meant = []
+    for n, size in enumerate(target):
+        if size == shape[0] and len(target) > 1:
+            index = ", ".join(":" if n == m else "None" for m in range(len(target)))
+            what = {0: "each row", 1: "each class"}.get(n, f"axis {n}")
+            meant.append(f"{argument}[{index}] for {what}")
+    return f" Pass {' or '.join(meant)}." if meant else ""
 
 
 def _stretches(shape: Shape, target: Shape) -> bool:

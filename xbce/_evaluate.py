@@ -12,6 +12,7 @@ from xbce._losses import Loss
 from xbce._numbers import is_number, is_one
 from xbce._recipe import Recipe
 from xbce._reduction import Reduction
+from xbce._steps import Results
 from xbce._tracing import cached, compiling
 from xbce._typing import DType, Namespace, Operands, Output
 
@@ -24,6 +25,13 @@ class Weighting(NamedTuple):
     loss_collection: str | None = GraphKeys.LOSSES
     reduction: Reduction | str = Reduction.SUM_BY_NONZERO_WEIGHTS
     where: Any = None
+    axis: Any = None
+    ignore_index: Any = None
+
+    @classmethod
+    def of_each(cls, weights: Any, label_smoothing: Any, where: Any) -> "Weighting":
+        """That of losses, or derivatives, that are not reduced."""
+        return cls(weights, label_smoothing, None, Reduction.NONE, where)
 
 
 def evaluate(
@@ -32,7 +40,7 @@ def evaluate(
     *,
     output: Output = "value",
     weighting: Weighting | None = None,
-    axis: Any = -1,
+    class_axis: Any = -1,
     name: str | None = None,
     **parameters: Any,
 ) -> Any:
@@ -48,19 +56,20 @@ def evaluate(
         Which of the loss's formulas. One of two results gives a tuple.
     weighting : Weighting, optional
         Weights, smoothing, mask and reduction.
-    axis : int
-        That of the classes.
+    class_axis : int
+        That of the classes, of `axis` in the functions of `xbce.nn`.
     name : str, optional
         Stands in error messages and, as the scope, in the loss collection.
     **parameters
         Those of the loss; None is left out.
     """
     try:
-        recipe, xp, operands = _prepared(loss, arrays, output, weighting, axis, parameters)
+        call = _prepared(loss, arrays, output, weighting, class_axis, parameters)
     except (TypeError, ValueError) as error:
         if name is None or type(error) not in (TypeError, ValueError):
             raise
         raise type(error)(f"{error} (in {name!r})") from None
+    recipe, xp, operands = call.recipe, call.xp, call.operands
     if compiling():  # which reads no error state, and has no use for an engine
         results = _steps.run(recipe, xp, operands)
     elif _backends.of(xp).warns:
@@ -68,9 +77,26 @@ def evaluate(
             results = _engines.run(recipe, xp, operands)
     else:
         results = _engines.run(recipe, xp, operands)
+    if call.class_axis != -1 and output != "value":
+        results = _moved_back(xp, results, output, call.class_axis)
     if weighting is not None:
         gather(results[0], weighting.loss_collection, name or f"{loss.name}_loss")
     return results if len(results) > 1 else results[0]
+
+
+def _moved_back(xp: Namespace, results: Results, output: Output, axis: int) -> Results:
+    """The results with the axis of classes where that of the logits was."""
+    losses = results[: output == "value_and_gradient"]
+    return (*losses, *[xp.moveaxis(slopes, -1, axis) for slopes in results[len(losses) :]])
+
+
+class _Call(NamedTuple):
+    """A recipe, and the operands that it is for, with the classes on the last axis."""
+
+    recipe: Recipe
+    xp: Namespace
+    operands: Operands
+    class_axis: int
 
 
 def _prepared(
@@ -78,10 +104,10 @@ def _prepared(
     arrays: dict[str, Any],
     output: Output,
     weighting: Weighting | None,
-    axis: Any,
+    class_axis: Any,
     parameters: dict[str, Any],
-) -> tuple[Recipe, Namespace, Operands]:
-    """The checked arguments: a recipe, and the operands that it is for."""
+) -> _Call:
+    """The checked arguments."""
     for argument, array in arrays.items():
         if array is None:
             if weighting is None:
@@ -89,44 +115,46 @@ def _prepared(
             _arguments.fail(ValueError, f"Argument `{argument}` must not be None.")
     xp = _arguments.namespace(arrays)
     logits, backend = array, _backends.of(xp)  # the last of them, as `argument` is its name
-    columns = loss.class_numbers and weighting is not None
-    operands: dict[str, Any] = {}
-    if len(arrays) > 1:
-        label_argument, labels = next(iter(arrays.items()))
-        if columns:
-            labels = _companions.without_column(labels, logits.ndim - 1)
-            arrays = {label_argument: labels, argument: logits}
-        operands["labels"] = labels
-    operands["logits"] = logits
     # Nobody casts labels for tf.nn. Where losses are widened those that are wide already are taken.
     widens = backend.widens is not None and backend.widens(logits)
     any_float = weighting is not None or output != "value" or widens
+    shape = tuple(logits.shape)
+    values = Values(argument, logits, xp, shape)
+    if loss.over_classes:
+        axis_argument = "axis" if weighting is None else "class_axis"
+        class_axis = _arguments.class_axis(argument, logits, class_axis, axis_argument)
+        shape = _arguments.without_axis(shape, class_axis)
+        columns = loss.class_numbers and weighting is not None
+        values = Values(argument, logits, xp, shape, class_axis, columns)
+    operands: dict[str, Any] = {}
     if len(arrays) > 1:
+        label_argument, labels = next(iter(arrays.items()))
+        if values.columns:
+            labels = _companions.without_column(labels, values)
+            arrays = {label_argument: labels, argument: logits}
         if loss.class_numbers or labels.shape != logits.shape:
             # What is of a wrong dtype too is told of that first.
             own = tuple([array.dtype for array in arrays.values()])
             _arguments.working_dtype(xp, tuple(arrays), own, loss.class_numbers, any_float)
-            _arguments.check_shapes(arrays, loss.class_numbers)
+            _arguments.check_shapes(arrays, values.class_axis, loss.class_numbers)
         if backend.device is not None:
             _arguments.check_devices(backend, arrays)
-    if loss.over_classes:
-        axis = _arguments.class_axis(argument, logits, axis)
-        if axis != -1 and not loss.class_numbers:
-            operands = {key: xp.moveaxis(moved, axis, -1) for key, moved in operands.items()}
+        operands["labels"] = labels
+    operands["logits"] = logits
+    if class_axis != -1 and loss.over_classes:
+        for key in list(operands)[loss.class_numbers :]:
+            operands[key] = xp.moveaxis(operands[key], class_axis, -1)
     constants: tuple[tuple[str, float], ...] = ()
-    reduction, sums_in = Reduction.NONE, None
+    reduction, axes, sums_in = Reduction.NONE, None, None
     if weighting is not None:
         sums_in = backend.sums_in(xp, logits)
     if weighting is not None and _comes_alone(loss, weighting, parameters):
         reduction = _reduction_of(weighting)
     elif weighting is not None or parameters:
-        shape = tuple(operands["logits"].shape)
-        shape = shape[:-1] if loss.over_classes else shape
-        values = Values(argument, operands["logits"], xp, shape, columns)
         constants = _add_parameters(operands, values, loss, parameters)
         if weighting is not None:
             _add_weighting(operands, values, weighting)
-            reduction = _reduction_of(weighting)
+            reduction, axes = _reduction_of(weighting), _axes_of(weighting, len(shape))
     dtypes = tuple(
         [o.dtype if k in _ARRAYS or not is_number(o) else None for k, o in operands.items()]
     )
@@ -134,6 +162,7 @@ def _prepared(
         loss,
         output,
         reduction,
+        axes,
         xp,
         tuple(arrays),
         tuple(operands),
@@ -143,7 +172,7 @@ def _prepared(
         widens,
         sums_in,
     )
-    return recipe, xp, operands
+    return _Call(recipe, xp, operands, class_axis)
 
 
 def _comes_alone(loss: Loss, weighting: Weighting, parameters: dict[str, Any]) -> bool:
@@ -155,44 +184,64 @@ def _comes_alone(loss: Loss, weighting: Weighting, parameters: dict[str, Any]) -
         and type(smoothing) is int
         and smoothing == 0
         and weighting.where is None
+        and weighting.axis is None
+        and weighting.ignore_index is None
         and all(value is None for value in parameters.values())
         and not any(parameter.required for parameter in loss.parameters)
     )
 
 
-_ARRAYS = ("labels", "logits", "mask")
+_ARRAYS = ("labels", "logits", "mask", "classes")
 """Operands that are never numbers."""
 
 
 def _add_parameters(
     operands: dict[str, Any], values: Values, loss: Loss, parameters: dict[str, Any]
 ) -> tuple[tuple[str, float], ...]:
-    """Add the parameters that may be arrays to the operands; return the others."""
+    """Add the parameters to the operands; return those that are constants."""
     constants = []
     for expected in loss.parameters:
         value = parameters.get(expected.name)
         if value is None and not expected.required:
             continue
         value = _companions.parameter(values, expected, value)
-        if expected.array:
-            operands[expected.name] = value
-        else:
+        if expected.constant and is_number(value):
             constants.append((expected.name, value))
+        else:
+            operands[expected.name] = value
     return tuple(constants)
 
 
 def _add_weighting(operands: dict[str, Any], values: Values, weighting: Weighting) -> None:
-    """Add weights, mask and smoothing to the operands."""
+    """Add weights, smoothing, mask, and what is left out of the classes, to the operands."""
     smoothing = _companions.scalar(values, "label_smoothing", weighting.label_smoothing)
     if not (is_number(smoothing) and smoothing <= 0):
         operands["label_smoothing"] = smoothing
     weights = _companions.weights(values, weighting.weights)
     if not is_one(weights):
         operands["weights"] = weights
+    masks: list[Any] = []
+    if weighting.ignore_index is not None:
+        masks.append(_companions.counted(values, operands["labels"], weighting.ignore_index))
     if weighting.where is not None:
         mask = _companions.mask(values, weighting.where)
-        if mask is not None:
-            operands["mask"] = mask
+        if mask is not None and mask.ndim > len(values.shape):
+            operands["classes"], mask = mask, values.xp.any(mask, axis=-1)
+        masks.append(mask)
+    kept = [mask for mask in masks if mask is not None]
+    if kept:
+        operands["mask"] = kept[0] if len(kept) == 1 else kept[0] & kept[1]
+
+
+def _axes_of(weighting: Weighting, rank: int) -> tuple[int, ...] | None:
+    """The axes to reduce, counted from the first; None for all."""
+    if weighting.axis is not None and weighting.reduction == Reduction.NONE:
+        _arguments.fail(
+            ValueError,
+            f"`axis` must be None where `reduction` is 'none', which reduces nothing; got "
+            f"{weighting.axis}. Pass another reduction, for instance {str(Reduction.SUM)!r}.",
+        )
+    return _arguments.axes(weighting.axis, rank)
 
 
 def _reduction_of(weighting: Weighting) -> Reduction:
@@ -207,6 +256,7 @@ def _recipe(
     loss: Loss,
     output: Output,
     reduction: Reduction,
+    axes: tuple[int, ...] | None,
     xp: Namespace,
     arguments: tuple[str, ...],
     names: tuple[str, ...],
@@ -228,7 +278,7 @@ def _recipe(
     result = computed if widens else given["logits"]
     casts = []
     for key, own in given.items():
-        if key == "mask" or (key == "labels" and loss.class_numbers):
+        if key in ("mask", "classes") or (key == "labels" and loss.class_numbers):
             continue
         # Labels are rounded to the dtype of the results, as where their user had cast them.
         passed = [own, result, computed] if key == "labels" else [own, computed]
@@ -238,16 +288,21 @@ def _recipe(
     weights: Literal["number", "array"] | None = None
     if "weights" in kinds:
         weights = "number" if kinds["weights"] is None else "array"
+    smoothed, chosen = "label_smoothing" in kinds, "classes" in kinds
+    spread = loss.spread if smoothed or chosen else None
     return Recipe(
         loss,
         output,
-        loss.formula(output),
+        (spread or loss).formula(output),
         reduction,
+        axes,
         arrays=("labels", "logits") if "labels" in kinds else ("logits",),
         parameters=tuple(p.name for p in loss.parameters if p.name in kinds),
         constants=constants,
-        smoothed="label_smoothing" in kinds,
+        smoothed=smoothed,
         masked="mask" in kinds,
+        chosen=chosen,
+        spread=spread is not None,
         weights=weights,
         weighs_each="mask" in kinds
         or weights == "array"

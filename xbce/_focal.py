@@ -34,12 +34,12 @@ def focal_loss(
     z: Array,
     x: Array,
     pos_weight: Any = None,
-    alpha: float | None = None,
-    gamma: float = 2.0,
+    alpha: Any = None,
+    gamma: Any = 2.0,
 ) -> Array:
     """α u^γ times the sigmoid cross entropy."""
     slope, curve, sign, e = tangent(xp, z, x, pos_weight)
-    if gamma == 0:
+    if _is_zero(gamma):
         loss = product(xp, slope, x) + scaled_by(curve, xp.log1p(e))
     else:
         loss = _focal_value(xp, x, slope, _focal(xp, z, x, slope, curve, sign, e, gamma), gamma)
@@ -51,13 +51,13 @@ def focal_gradient(
     z: Array,
     x: Array,
     pos_weight: Any = None,
-    alpha: float | None = None,
-    gamma: float = 2.0,
+    alpha: Any = None,
+    gamma: Any = 2.0,
 ) -> Array:
     """The derivative of the focal loss by x."""
     slope, curve, sign, e = tangent(xp, z, x, pos_weight)
     first = slope + sign * scaled_by(curve, e / (1 + e))
-    if gamma != 0:
+    if not _is_zero(gamma):
         parts = _focal(xp, z, x, slope, curve, sign, e, gamma)
         first = parts.power * (first + _rate(xp, z, parts, gamma) * parts.inner)
     return first if alpha is None else _balance(z, alpha) * first
@@ -68,13 +68,13 @@ def focal_value_and_gradient(
     z: Array,
     x: Array,
     pos_weight: Any = None,
-    alpha: float | None = None,
-    gamma: float = 2.0,
+    alpha: Any = None,
+    gamma: Any = 2.0,
 ) -> tuple[Array, Array]:
     """The focal loss and its derivative by x."""
     slope, curve, sign, e = tangent(xp, z, x, pos_weight)
     first = slope + sign * scaled_by(curve, e / (1 + e))
-    if gamma == 0:
+    if _is_zero(gamma):
         loss = product(xp, slope, x) + scaled_by(curve, xp.log1p(e))
     else:
         parts = _focal(xp, z, x, slope, curve, sign, e, gamma)
@@ -91,19 +91,23 @@ def focal_gradient_and_hessian(
     z: Array,
     x: Array,
     pos_weight: Any = None,
-    alpha: float | None = None,
-    gamma: float = 2.0,
+    alpha: Any = None,
+    gamma: Any = 2.0,
 ) -> tuple[Array, Array]:
     """The first and second derivative of the focal loss by x."""
     slope, curve, sign, e = tangent(xp, z, x, pos_weight)
     share = scaled_by(curve, e / (1 + e))
     first, second = slope + sign * share, share / (1 + e)
-    if gamma != 0:
+    if not _is_zero(gamma):
         parts = _focal(xp, z, x, slope, curve, sign, e, gamma)
         power, rate = parts.power, _rate(xp, z, parts, gamma)
         middle = sign * ((1 - e) / (1 + e))  # σ(-x) - σ(x)
         pull = rate * parts.inner
-        bend = 2 * rate * first + pull * (rate - rate / _held(xp, x, gamma) + middle)
+        # r/γ, which nobody needs where γ, of an array, is 0
+        share = rate / (
+            _held(xp, x, gamma) if _is_number(gamma) else xp.where(gamma == 0, 0 * gamma + 1, gamma)
+        )
+        bend = 2 * rate * first + pull * (rate - share + middle)
         first, second = power * (first + pull), power * (second + bend)
     if alpha is None:
         return first, second
@@ -116,8 +120,8 @@ def focal_terms(
     z: Array,
     x: Array,
     pos_weight: Any = None,
-    alpha: float | None = None,
-    gamma: float = 2.0,
+    alpha: Any = None,
+    gamma: Any = 2.0,
 ) -> tuple[Array, Array]:
     """Gradient and Hessian with each of their terms, those of l among them, taken as positive."""
     up, down = sigmoid_gradient(xp, 0 * z, x), -sigmoid_gradient(xp, 0 * z + 1, x)
@@ -152,7 +156,7 @@ def _focal(
     curve: Any,
     sign: Array,
     e: Array,
-    gamma: float,
+    gamma: Any,
 ) -> _Focal:
     """What u^γ and its derivatives are made of, from the tangent of the loss."""
     s, zeros = (1 - sign) / 2, 0 * sign
@@ -166,7 +170,7 @@ def _focal(
     certain, ones = b == 0, zeros + 1
     mixed = xp.where(certain, ones, a * e + b)
     y = x * sign
-    if gamma < float(xp.finfo(x.dtype).eps) ** -2:
+    if not _is_number(gamma) or gamma < float(xp.finfo(x.dtype).eps) ** -2:
         scaled = gamma * e
         power = xp.exp(-gamma * curved) * _power(xp, mixed, ones, gamma)
         power = power * _decay(xp, xp.where(certain, y, zeros), zeros, gamma)
@@ -179,7 +183,7 @@ def _focal(
     return _Focal(power, inner, far, a, b, e, certain, mixed, scaled)
 
 
-def _focal_value(xp: Namespace, x: Array, slope: Array, parts: _Focal, gamma: float) -> Array:
+def _focal_value(xp: Namespace, x: Array, slope: Array, parts: _Focal, gamma: Any) -> Array:
     """u^γ l, at infinity too."""
     zeros = 0 * slope
     # Far out u is b, whose derivative by x is no 0 to be multiplied by infinity, but none.
@@ -190,7 +194,7 @@ def _focal_value(xp: Namespace, x: Array, slope: Array, parts: _Focal, gamma: fl
     return xp.where(parts.far, outer, parts.power * parts.inner)
 
 
-def _rate(xp: Namespace, z: Array, parts: _Focal, gamma: float) -> Array:
+def _rate(xp: Namespace, z: Array, parts: _Focal, gamma: Any) -> Array:
     """r; 0 where u^γ is 0, as its derivatives are, though the square of r may overflow."""
     zeros = 0 * parts.a
     most = zeros + _held(xp, parts.e, gamma)
@@ -199,22 +203,26 @@ def _rate(xp: Namespace, z: Array, parts: _Focal, gamma: float) -> Array:
     return xp.where(parts.power == 0, zeros, rate)
 
 
-def _power(xp: Namespace, u: Array, ones: Array, gamma: float) -> Array:
+def _power(xp: Namespace, u: Array, ones: Array, gamma: Any) -> Array:
     """u^γ, such that autodiff finds its first two derivatives finite down to the smallest u."""
-    if gamma >= 2:
+    if _is_number(gamma) and gamma >= 2:
         return u**gamma
     # They pass through u^(γ - 2), which overflows where u is tiny: there u is scaled up.
     low, scale = (2.0**-60, 2.0**90) if xp.finfo(u.dtype).eps > 1e-10 else (2.0**-500, 2.0**640)
-    tiny = u < low
+    tiny = u < low if _is_number(gamma) else (u < low) & (gamma < 2)
     scaled = u * xp.where(tiny, ones * scale, ones)
     return scaled**gamma * xp.where(tiny, ones * scale**-gamma, ones)
 
 
-def _decay(xp: Namespace, y: Array, zeros: Array, gamma: float) -> Array:
+def _decay(xp: Namespace, y: Array, zeros: Array, gamma: Any) -> Array:
     """exp(γ*y), with the rounding error of the product, found by splitting both factors."""
-    eps = xp.finfo(y.dtype).eps
-    bits, rest = (12, 41) if eps > 1e-10 else (27, 27)  # of the halves of y, and off those of γ
-    lowest = -1e3 / max(gamma, 1.0)  # below, the power is 0, or the loss that it stands before
+    # The bits of half of y, and those to split off γ: a number has 53, an array those of its dtype.
+    bits = 12 if xp.finfo(y.dtype).eps > 1e-10 else 27
+    if _is_number(gamma):
+        rest, slowest = (41 if bits == 12 else 27), max(gamma, 1.0)
+    else:
+        rest, slowest = bits, xp.where(gamma > 1, gamma, 0 * gamma + 1)
+    lowest = -1e3 / slowest  # below, the power is 0, or the loss that it stands before
     y = xp.where(y > lowest, y, zeros + lowest)
     small = gamma * 2.0**-64  # so that the largest γ can be split
     shifted = small * (2.0**rest + 1)
@@ -228,11 +236,21 @@ def _decay(xp: Namespace, y: Array, zeros: Array, gamma: float) -> Array:
     return xp.exp(product) * (1 + error)
 
 
-def _balance(z: Array, alpha: float) -> Array:
+def _balance(z: Array, alpha: Any) -> Array:
     """α for positives and 1 - α for negatives."""
     return alpha * z + (1 - alpha) * (1 - z)
 
 
-def _held(xp: Namespace, x: Array, gamma: float) -> float:
+def _is_number(gamma: Any) -> bool:
+    """Whether it may be looked at, and is no array."""
+    return isinstance(gamma, (int, float))
+
+
+def _is_zero(gamma: Any) -> bool:
+    """Whether nothing is left of u^γ; of an array some may be 0, and others not."""
+    return _is_number(gamma) and gamma == 0
+
+
+def _held(xp: Namespace, x: Array, gamma: Any) -> Any:
     """γ as the dtype of x can hold it."""
-    return min(gamma, float(xp.finfo(x.dtype).max) / 2)
+    return min(gamma, float(xp.finfo(x.dtype).max) / 2) if _is_number(gamma) else gamma

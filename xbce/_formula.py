@@ -103,7 +103,8 @@ def product(xp: Namespace, slope: Array, x: Array) -> Array:
 # S = Σp, and L = log1p(S):
 #
 #     loss     = Σ_j z_j*(L - d_j)
-#     gradient = p*Σz/(1 + S) - z,  and for the argmax ((Σz - z) - z*S)/(1 + S)
+#     gradient = p*Σz/(1 + S) - z,         and for the argmax ((Σz - z) - z*S)/(1 + S)
+#     hessian  = Σz*p*(1 + S - p)/(1 + S)^2,  and for the argmax Σz*S/(1 + S)^2   (its diagonal)
 #
 # `class_numbers` are the numbers 0, 1, 2 and so on. What is one of each row keeps an axis of size
 # 1. Rows may be long, so few arrays of a row's size are held at a time: each is deleted where it is
@@ -134,12 +135,23 @@ def softmax_value_and_gradient(
     return loss, _slopes(xp, z, top, powers, rest)
 
 
-def softmax_terms(xp: Namespace, z: Array, x: Array, class_numbers: Array) -> tuple[Array]:
-    """(Σz - z)*p + z*(1 - p): what is subtracted in the gradient, added up."""
+def softmax_gradient_and_hessian(
+    xp: Namespace, z: Array, x: Array, class_numbers: Array
+) -> tuple[Array, Array]:
+    """The derivative of the loss by each logit, and the second one by the same logit."""
+    _, top, d, powers, rest = _softmax(xp, x, class_numbers)
+    del d
+    bends = _bends(xp, top, powers, rest)
+    return _slopes(xp, z, top, powers, rest), xp.sum(z, axis=-1)[..., None] * bends
+
+
+def softmax_terms(xp: Namespace, z: Array, x: Array, class_numbers: Array) -> tuple[Array, Array]:
+    """(Σz - z)*p + z*(1 - p), what is subtracted in the gradient added up; and the Hessian."""
     _, top, _, powers, rest = _softmax(xp, x, class_numbers)
     p = xp.where(top, rest * 0 + 1, powers)
-    others = xp.sum(z, axis=-1)[..., None] - z
-    return ((others * p + z * xp.where(top, rest, 1 + rest - p)) / (1 + rest),)
+    whole = xp.sum(z, axis=-1)[..., None]
+    first = ((whole - z) * p + z * xp.where(top, rest, 1 + rest - p)) / (1 + rest)
+    return first, whole * _bends(xp, top, powers, rest)
 
 
 def sparse_softmax_cross_entropy(
@@ -172,6 +184,17 @@ def sparse_softmax_value_and_gradient(
     return loss, _sparse_slopes(xp, at_label, label == best, top, powers, rest)
 
 
+def sparse_softmax_gradient_and_hessian(
+    xp: Namespace, labels: Array, x: Array, class_numbers: Array
+) -> tuple[Array, Array]:
+    """The derivatives of the loss by each logit; NaN where the label is none of the classes."""
+    best, top, d, powers, rest = _softmax(xp, x, class_numbers)
+    del d
+    label, rest = _checked(xp, labels, class_numbers, rest)
+    bends = _bends(xp, top, powers, rest)
+    return _sparse_slopes(xp, class_numbers == label, label == best, top, powers, rest), bends
+
+
 def _softmax(
     xp: Namespace, x: Array, class_numbers: Array
 ) -> tuple[Array, Array, Array, Array, Array]:
@@ -200,6 +223,15 @@ def _slopes(xp: Namespace, z: Array, top: Array, powers: Array, rest: Array) -> 
     own, others = _chosen(xp, top, z), xp.sum(xp.where(top, 0 * rest, z), axis=-1)[..., None]
     of_top = (others - own * rest) / (1 + rest)
     return xp.where(top, of_top, powers * ((own + others) / (1 + rest)) - z)
+
+
+def _bends(xp: Namespace, top: Array, powers: Array, rest: Array) -> Array:
+    """p*(1 - p) of the probabilities p themselves."""
+    share = powers / (1 + rest)
+    own, others = 1 / (1 + rest), rest / (1 + rest)
+    bends = share * (others + (own - share))
+    del share
+    return xp.where(top, own * others, bends)
 
 
 def _sparse_loss(xp: Namespace, at_label: Array, d: Array, rest: Array) -> Array:
@@ -241,6 +273,23 @@ def smooth(xp: Namespace, z: Array, smoothing: Any, class_count: int = 2) -> Arr
     if isinstance(smoothing, (int, float)):
         return z * (1 - smoothing) + smoothing / class_count if smoothing > 0 else z
     return xp.where(smoothing > 0, z * (1 - smoothing) + smoothing / class_count, z)
+
+
+def one_hot(
+    xp: Namespace, labels: Array, x: Array, class_numbers: Array, counted: Array | None = None
+) -> Array:
+    """Probabilities from the numbers of classes: 1 for the label, 0 for the others.
+
+    NaN for all of a row whose label is none of the classes, or none of those that are `counted`.
+    """
+    label, one = _checked(xp, labels, class_numbers, xp.ones_like(x[..., :1]))
+    at_label = class_numbers == label
+    if counted is not None:
+        at_label = at_label & counted
+        one = xp.where(
+            xp.sum(xp.astype(at_label, x.dtype), axis=-1)[..., None] > 0, one, 0 * one + nan
+        )
+    return xp.astype(at_label, x.dtype) * one
 
 
 def masked(xp: Namespace, array: Array, mask: Array | None = None, fill: float = 0) -> Array:

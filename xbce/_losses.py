@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
-from xbce import _focal, _formula
+from xbce import _asymmetric, _focal, _formula
 from xbce._numbers import is_number
 from xbce._typing import Array, Formula, Namespace, Output
 
@@ -24,8 +24,9 @@ class Parameter:
     name : str
         That of the argument, of the public functions and of the formulas.
     array : bool
-        Whether it may also be an array that broadcasts to the logits. If not it is a number of
-        Python, which compilers take for a constant.
+        Whether it may also be an array that broadcasts to the logits.
+    constant : bool
+        Whether a number of Python is a constant to compilers, so that the formulas may look at it.
     required : bool
         Whether None, which leaves a parameter out, is an error.
     low, high : float
@@ -40,7 +41,8 @@ class Parameter:
     """
 
     name: str
-    array: bool = False
+    array: bool = True
+    constant: bool = False
     required: bool = False
     low: float = -inf
     high: float = inf
@@ -73,6 +75,9 @@ class Loss:
         numbers of the classes too, as ``class_numbers``.
     class_numbers : bool
         Whether labels are numbers of classes, with no axis of classes.
+    spread : Loss, optional
+        With labels that are numbers: the loss of the probabilities that they stand for, which takes
+        their place where labels are smoothed or classes are left out.
     terms : callable, optional
         Gradient and, where there is one, Hessian, but with the terms that are subtracted in them
         added: the audit measures errors in ulp of these sums. Without it in ulp of the derivative
@@ -91,6 +96,7 @@ class Loss:
     parameters: tuple[Parameter, ...] = ()
     over_classes: bool = False
     class_numbers: bool = False
+    spread: "Loss | None" = None
     terms: Formula | None = None
     max_ulp: tuple[float, float] = (4, 4)
 
@@ -129,7 +135,15 @@ class Loss:
         return found
 
 
-_POS_WEIGHT = Parameter("pos_weight", array=True)
+_POS_WEIGHT = Parameter("pos_weight")
+_GAMMA = Parameter(
+    "gamma",
+    constant=True,
+    required=True,
+    low=0,
+    advice="Pass 0 for the plain loss.",
+    examples=(2.0, 0.5, 5.0),
+)
 
 SIGMOID = Loss(
     "sigmoid_cross_entropy",
@@ -156,20 +170,39 @@ FOCAL = Loss(
         _POS_WEIGHT,
         Parameter(
             "alpha",
+            constant=True,
             low=0,
             high=1,
             advice="Pass None to weigh both classes alike.",
             examples=(None, 0.25, 0.75),
         ),
-        Parameter(
-            "gamma",
-            required=True,
-            low=0,
-            advice="Pass 0 for the plain loss.",
-            examples=(2.0, 0.5, 5.0),
-        ),
+        _GAMMA,
     ),
     terms=_focal.focal_terms,
+    max_ulp=(24, 16),
+)
+ASYMMETRIC = Loss(
+    "asymmetric_sigmoid",
+    _asymmetric.asymmetric_loss,
+    _asymmetric.asymmetric_gradient,
+    None,
+    _asymmetric.asymmetric_gradient_and_hessian,
+    parameters=(
+        _POS_WEIGHT,
+        replace(_GAMMA, name="gamma_positive", examples=(1.0, 0.0, 2.0)),
+        replace(_GAMMA, name="gamma_negative", examples=(4.0, 2.0, 1.0)),
+        Parameter(
+            "clip",
+            array=False,
+            constant=True,
+            required=True,
+            low=0,
+            high=0.99,
+            advice="Pass 0 to clip nothing.",
+            examples=(0.05, 0.0, 0.2),
+        ),
+    ),
+    terms=_asymmetric.asymmetric_terms,
     max_ulp=(24, 16),
 )
 SOFTMAX = Loss(
@@ -177,6 +210,7 @@ SOFTMAX = Loss(
     _formula.softmax_cross_entropy,
     _formula.softmax_gradient,
     _formula.softmax_value_and_gradient,
+    _formula.softmax_gradient_and_hessian,
     over_classes=True,
     terms=_formula.softmax_terms,
     max_ulp=(16, 16),
@@ -186,11 +220,13 @@ SPARSE_SOFTMAX = Loss(
     _formula.sparse_softmax_cross_entropy,
     _formula.sparse_softmax_gradient,
     _formula.sparse_softmax_value_and_gradient,
+    _formula.sparse_softmax_gradient_and_hessian,
     over_classes=True,
     class_numbers=True,
+    spread=SOFTMAX,
     max_ulp=(16, 16),
 )
-LOSSES = (SIGMOID, WEIGHTED, FOCAL, SOFTMAX, SPARSE_SOFTMAX)
+LOSSES = (SIGMOID, WEIGHTED, FOCAL, ASYMMETRIC, SOFTMAX, SPARSE_SOFTMAX)
 
 GIVEN = Loss("weighted", _formula.identity, _formula.ones)
 """Losses that the caller has computed, in the place of logits and without labels."""

@@ -5,7 +5,7 @@ with it; it holds no array. It is made once for each kind of call and kept, and 
 equal hashes: so what a compiler makes of one serves all calls of its kind. `_steps` computes it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -20,8 +20,8 @@ class Recipe:
     """A call without its arrays.
 
     The operands are ``logits``, and as far as there are any ``labels``, ``weights``, ``mask``,
-    ``label_smoothing``, the parameters of the loss by their names, and ``share``, which the
-    gradient of each loss is multiplied by.
+    ``classes``, which is a mask over the classes, ``label_smoothing``, the parameters of the loss
+    by their names, and ``share``, which the gradient of each loss is multiplied by.
 
     Attributes
     ----------
@@ -33,14 +33,18 @@ class Recipe:
         That formula.
     reduction : Reduction
         What becomes of the losses.
+    axes : tuple of int or None
+        Along which axes of the losses, counted from the first; None for all.
     arrays : tuple of str
         The operands that the formula is a function of, ``labels`` if any and ``logits``.
     parameters : tuple of str
         The parameters of the loss among the operands.
     constants : tuple of (str, float)
         Those that are part of the recipe.
-    smoothed, masked : bool
-        Whether there is a ``label_smoothing``, and a ``mask``.
+    smoothed, masked, chosen : bool
+        Whether there is a ``label_smoothing``, a ``mask``, and ``classes``.
+    spread : bool
+        Whether labels, numbers of classes, become probabilities first.
     weights : {None, "number", "array"}
         What the weights are; a number may be an array of rank 0 where a compiler made one of it.
     weighs_each : bool
@@ -55,17 +59,25 @@ class Recipe:
     output: Output
     formula: Formula
     reduction: Reduction
+    axes: tuple[int, ...] | None
     arrays: tuple[str, ...]
     parameters: tuple[str, ...]
     constants: tuple[tuple[str, float], ...]
     smoothed: bool
     masked: bool
+    chosen: bool
+    spread: bool
     weights: Literal["number", "array"] | None
     weighs_each: bool
     casts: tuple[tuple[str, tuple[str, ...]], ...]
     dtype: str
     sums_in: str
     result: str
+
+    def giving(self, output: Output, result: str) -> "Recipe":
+        """The same with another output, in this dtype."""
+        loss = self.loss.spread if self.spread and self.loss.spread else self.loss
+        return replace(self, output=output, formula=loss.formula(output), result=result)
 
     def shape(self, operands: Operands) -> Shape:
         """The shape of the losses."""

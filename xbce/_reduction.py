@@ -102,8 +102,11 @@ def quotient(xp: Namespace, total: Array, denominator: Scalar) -> Array:
     return total / xp.where(empty, xp.ones_like(denominator), denominator)
 
 
-def count(xp: Namespace, array: Array, dtype: DType) -> Array:
-    """The number of elements that are not 0, counted in integers and then in this dtype."""
+def count(xp: Namespace, array: Array, dtype: DType, axes: tuple[int, ...] | None = None) -> Array:
+    """The number of elements that are not 0, counted in integers and then in this dtype.
+
+    Along axes these are kept with size 1.
+    """
     integers = xp.int64
     if dtype != xp.float64:  # without float64 there may be no int64 either
         integers, size = xp.int32, prod(array.shape)
@@ -113,16 +116,18 @@ def count(xp: Namespace, array: Array, dtype: DType) -> Array:
                 "switch 64 bits on (JAX's jax_enable_x64), or reduce by weighted_sum."
             )
     present = xp.astype(array != 0 if array.dtype != xp.bool else array, xp.uint8)
-    return xp.astype(xp.sum(present, dtype=integers), dtype)
+    if axes is None:
+        return xp.astype(xp.sum(present, dtype=integers), dtype)
+    return xp.astype(xp.sum(present, axis=axes, dtype=integers, keepdims=True), dtype)
 
 
-def repeats(shape: Shape, target: Shape) -> Size:
+def repeats(shape: Shape, target: Shape, axes: tuple[int, ...] | None = None) -> Size:
     """How often each element of weights of this shape counts, where they stretch to the target.
 
-    So what is counted need not take the shape of the losses; nor are whole sizes compared, which
-    would tie a trace to one batch.
+    Both are of one rank, and counted is along these axes, or all. So what is counted need not take
+    the shape of the losses; nor are whole sizes compared, which would tie a trace to one batch.
     """
-    stretched = target[: len(target) - len(shape)]
-    own = zip(shape, target[len(stretched) :], strict=True)
-    number: Size = prod((*stretched, *(n for m, n in own if not unknown(m) and m == 1)))
+    chosen = range(len(target)) if axes is None else axes
+    pairs = [(shape[axis], target[axis]) for axis in chosen]
+    number: Size = prod([n for m, n in pairs if not unknown(m) and m == 1])
     return float(number) if type(number) is int else number

@@ -7,7 +7,7 @@ divided by, `share`, which each loss then counts for in the gradient, `sums`, an
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
+from math import inf, prod
 from typing import Any, Literal
 
 from xbce import _backends, _formula, _reduction
@@ -68,6 +68,8 @@ def compose(
     """
     if recipe.reduction is _NONE:
         return execute("terms", operands)
+    if recipe.axes is not None:
+        execute, at_once = _along_axes(recipe, xp, execute), False
     found, derives = dict(operands), recipe.output != "value"
     if recipe.reduction is not _SUM:
         denominator = _known_denominator(recipe, xp, operands)
@@ -91,6 +93,18 @@ def compose(
 _COUNTED = ("logits", "weights", "mask")
 
 
+def _along_axes(recipe: Recipe, xp: Namespace, execute: Execute) -> Execute:
+    """The same of losses that some axes are kept of: an engine computes them, the library adds."""
+
+    def execute_step(name: StepName, operands: Operands) -> Results:
+        if name != "sums":
+            return _STEPS[name](recipe, xp, operands)
+        losses, *rest = execute("terms", operands)
+        return (_total(recipe, xp, losses), *rest)
+
+    return execute_step
+
+
 # --- element by element -----------------------------------------------------------
 
 
@@ -109,7 +123,15 @@ def _terms(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
 def _sums(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
     """The same, the losses summed."""
     losses, *rest = _terms(recipe, xp, operands)
-    return (xp.sum(losses, dtype=dtype_of(xp, recipe.sums_in)), *rest)
+    return (_total(recipe, xp, losses), *rest)
+
+
+def _total(recipe: Recipe, xp: Namespace, array: Array) -> Array:
+    """The sum of all, or along axes, which are kept with size 1."""
+    wide = dtype_of(xp, recipe.sums_in)
+    if recipe.axes is None:
+        return xp.sum(array, dtype=wide)
+    return xp.sum(array, axis=recipe.axes, dtype=wide, keepdims=True)
 
 
 def _weighted(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
@@ -123,27 +145,41 @@ def _weighted(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
         parameters[name] = found[name]
     if recipe.masked:
         _mask(recipe, xp, found["mask"], arrays, parameters)
-    if recipe.smoothed:
-        class_count = arrays[-1].shape[-1] if loss.over_classes else 2
-        arrays[0] = _formula.smooth(xp, arrays[0], found["label_smoothing"], class_count)
     if loss.over_classes:
         parameters["class_numbers"] = _backends.of(xp).numbers(xp, arrays[-1])
+    if recipe.smoothed or recipe.chosen:
+        _change_labels(recipe, xp, found, arrays, parameters.get("class_numbers"))
     results = recipe.formula(xp, *arrays, **parameters)
     results = results if type(results) is tuple else (results,)
     weights = _weights(recipe, xp, found) if recipe.weighs_each else None
     factor: Any = weights
     if "share" in found:
         factor = _share_of_each(recipe, xp, found, weights)
-    elif weights is None or recipe.output == "gradient_and_hessian":
+    elif weights is None:
         return results
     if loss.over_classes and not is_number(factor) and factor.ndim:
         factor = factor[..., None]
-    if recipe.output == "value":
-        return (times(results[0], weights),)
-    if recipe.output == "gradient":
-        return (times(results[0], factor),)
-    value = results[0] if weights is None else times(results[0], weights)
-    return value, times(results[1], factor)
+    of_values = recipe.output.startswith("value")
+    factors = (weights if of_values else factor, factor)
+    return tuple([r if f is None else times(r, f) for r, f in zip(results, factors, strict=False)])
+
+
+def _change_labels(
+    recipe: Recipe, xp: Namespace, found: Operands, arrays: list[Array], class_numbers: Array
+) -> None:
+    """Smooth labels, and leave classes out, numbers of classes as the probabilities they are."""
+    labels, logits = arrays
+    class_count: Any = logits.shape[-1] if recipe.loss.over_classes else 2
+    counted = None
+    if recipe.chosen:  # in a row that is left out, which the mask has filled, all classes count
+        counted = found["classes"] | ~found["mask"][..., None]
+        class_count = xp.sum(xp.astype(counted, logits.dtype), axis=-1)[..., None]
+        arrays[-1] = _formula.masked(xp, logits, counted, -inf)
+    if recipe.spread:
+        labels = _formula.one_hot(xp, labels, logits, class_numbers, counted)
+    if recipe.smoothed:
+        labels = _formula.smooth(xp, labels, found["label_smoothing"], class_count)
+    arrays[0] = _formula.masked(xp, labels, counted)
 
 
 def _mask(
@@ -189,6 +225,8 @@ def _known_denominator(recipe: Recipe, xp: Namespace, operands: Operands) -> Sca
     if recipe.masked or (recipe.weights == "array" and not of_batch):
         return None
     shape = recipe.shape(operands)
+    if recipe.axes is not None:
+        shape = tuple([shape[axis] for axis in recipe.axes])
     size: Size = None if None in shape else prod(shape)
     if unknown(size):
         return None
@@ -218,12 +256,14 @@ def _denominator(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
     if any(map(unknown, shape)):
         like = recipe.like_losses(operands)
         counted = xp.where(like == like, counted, counted)  # in their shape, whatever it is
-    wide = dtype_of(xp, recipe.sums_in)
+    own = (1,) * (len(shape) - counted.ndim) + tuple(counted.shape)
+    if recipe.axes is not None and counted.ndim < len(shape):
+        counted = xp.reshape(counted, own)
     if recipe.reduction is _MEAN and each:
-        total = xp.sum(counted, dtype=wide)
+        total = _total(recipe, xp, counted)
     else:
-        total = _reduction.count(xp, counted, wide)
-    return (times(total, _reduction.repeats(tuple(counted.shape), shape)),)
+        total = _reduction.count(xp, counted, dtype_of(xp, recipe.sums_in), recipe.axes)
+    return (times(total, _reduction.repeats(own, shape, recipe.axes)),)
 
 
 # --- of rank 0 --------------------------------------------------------------------
@@ -253,6 +293,8 @@ def _quotient(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
     total = times(operands["total"], _scale(recipe, xp, operands))
     if "denominator" in operands:
         total = _reduction.quotient(xp, total, operands["denominator"])
+    if recipe.axes:
+        total = xp.squeeze(total, axis=recipe.axes)
     return (cast(xp, total, recipe.result),)
 
 

@@ -13,6 +13,7 @@ from xbce import _arguments, _backends
 from xbce._engines import _options
 from xbce._numbers import is_number
 from xbce._recipe import Recipe, dtype_of
+from xbce._reduction import Reduction
 from xbce._steps import Results, Step, StepName, compose
 from xbce._typing import Array, Namespace, Operands
 
@@ -56,7 +57,7 @@ def _execute(recipe: Recipe, xp: Namespace, name: StepName, operands: Operands) 
     small = {"adjust_chunks": dict.fromkeys(loop, 1)} if step.summed else {}
     if len(dtypes) == 1 or over_classes:
         # Outputs over the classes have axes of their own, which one task can not give.
-        first = axes if recipe.output == "gradient" else loop
+        first = loop if recipe.output.startswith("value") else axes
         results = [build(partial(_nth, chunk, 0), first, *pairs, dtype=dtypes[0], **small)]
         for n, dtype in enumerate(dtypes[1:], 1):
             results.append(build(partial(_nth, chunk, n), axes, *pairs, dtype=dtype))
@@ -86,7 +87,12 @@ def _dtypes(step: Step) -> list[Any]:
         "value_and_gradient",
         "gradient_and_hessian",
     )
-    return [wide if step.summed else result, result][: 1 + two]
+    losses = (
+        own if recipe.reduction is not Reduction.NONE else result
+    )  # they are still to be summed
+    if recipe.output == "gradient":
+        losses = result
+    return [wide if step.summed else losses, result][: 1 + two]
 
 
 def _run_chunk(

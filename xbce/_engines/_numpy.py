@@ -274,8 +274,8 @@ def _taken(todo: deque[Any]) -> Iterator[Any]:
 # --- the namespace of what is not recorded ----------------------------------------------------
 
 
-def _sum(array: NDArray[Any], axis: Any = None, dtype: Any = None) -> Any:
-    return np.add.reduce(array, axis=axis, dtype=dtype)
+def _sum(array: NDArray[Any], axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Any:
+    return np.add.reduce(array, axis=axis, dtype=dtype, keepdims=keepdims)
 
 
 def _astype(array: NDArray[Any], dtype: Any) -> NDArray[Any]:

@@ -155,8 +155,7 @@ def _saved(ctx: Any) -> Operands:
 @lru_cache(maxsize=1024)  # a schedule of gammas makes a recipe of each
 def _with_slopes(recipe: Recipe) -> Recipe:
     """The recipe of a value and its gradient, which in 16 bits is rounded when it is scaled."""
-    both = recipe.loss.formula("value_and_gradient")
-    return replace(recipe, output="value_and_gradient", formula=both, result=recipe.dtype)
+    return recipe.giving("value_and_gradient", recipe.dtype)
 
 
 def _gradient(ctx: Any, upstream: torch.Tensor) -> torch.Tensor:
@@ -166,7 +165,10 @@ def _gradient(ctx: Any, upstream: torch.Tensor) -> torch.Tensor:
     if slopes is None:  # an earlier backward pass gave it away
         with _options.options(*ctx.options), np.errstate(all="ignore"):
             slopes = _evaluate(_with_slopes(recipe), ctx.xp, _saved(ctx))[1]
-    each = upstream[..., None] if 0 < upstream.ndim < slopes.ndim else upstream
+    each = upstream
+    for axis in recipe.axes or ():
+        each = each.unsqueeze(axis)
+    each = each[..., None] if 0 < each.ndim < slopes.ndim else each
     if _traced([upstream]):  # a vmap over backward passes
         scaled = slopes * each
     else:

@@ -73,7 +73,7 @@ class _Adding:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._xp, name)
 
-    def sum(self, array: Array, axis: Any = None, dtype: Any = None) -> Any:
+    def sum(self, array: Array, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
         """Of all elements, rows first where nothing wider than they are adds them.
 
         What torch.compile makes for the CPU adds one element after the other: of 2**24 numbers of
@@ -82,7 +82,7 @@ class _Adding:
         import torch
 
         if axis is not None or array.dtype != dtype or array.device.type != "cpu":
-            return self._xp.sum(array, axis=axis, dtype=dtype)
+            return self._xp.sum(array, axis=axis, dtype=dtype, keepdims=keepdims)
         flat = array.reshape(-1)
         rows = torch.nn.functional.pad(flat, (0, -flat.shape[0] % ROW)).reshape(-1, ROW)
         return rows.sum(-1).sum()

@@ -1,4 +1,4 @@
-"""Closed-form derivatives by the logits, for arrays without autodiff."""
+"""Derivatives of losses of labels that are independent of each other."""
 
 from typing import Any
 
@@ -8,16 +8,17 @@ from xbce._evaluate import Weighting, evaluate
 from xbce._reduction import Reduction
 from xbce._typing import Array
 
-__all__ = ["gradient", "gradient_hessian", "softmax_value_and_grad", "value_and_grad"]
-
 
 def gradient(
     *,
     labels: Array,
     logits: Array,
+    weights: Any = 1.0,
+    label_smoothing: Any = 0,
     pos_weight: Any = None,
-    alpha: float | None = None,
-    gamma: float = 0.0,
+    alpha: Any = None,
+    gamma: Any = 0.0,
+    where: Any = None,
 ) -> Array:
     r"""Return the derivative of each loss by its logit.
 
@@ -26,11 +27,16 @@ def gradient(
     labels, logits : array
         As for `xbce.nn.sigmoid_cross_entropy_with_logits`. But labels of another floating
         dtype are cast, where `xbce.nn` refuses them.
+    weights : float or array
+        What each derivative is multiplied by: as for `xbce.losses.sigmoid_cross_entropy`.
+    label_smoothing : float or array of rank 0
+        As for `xbce.losses.sigmoid_cross_entropy`.
     pos_weight : float or array, optional
         As for `xbce.nn.weighted_cross_entropy_with_logits`.
-    alpha, gamma : float, optional
-        As for `xbce.nn.sigmoid_focal_loss`: numbers, with ``static_argnames`` inside
-        `jax.jit`. The defaults are the plain loss.
+    alpha, gamma : float or array, optional
+        As for `xbce.nn.sigmoid_focal_loss`. The defaults are the plain loss.
+    where : bool or array of bool, optional
+        A mask, as for `xbce.losses.sigmoid_cross_entropy`: 0 where it leaves elements out.
 
     Returns
     -------
@@ -41,7 +47,7 @@ def gradient(
     Raises
     ------
     ValueError, TypeError
-        As for the functions of `xbce.nn` named above.
+        As for the functions named above.
 
     See Also
     --------
@@ -64,17 +70,25 @@ def gradient(
     array([-5.00000000e-01, -4.24835426e-18,  1.00000000e+00])
     """
     loss, parameters = _losses.sigmoid_of(pos_weight, alpha, gamma)
-    arrays = {"labels": labels, "logits": logits}
-    return evaluate(loss, arrays, output="gradient", **parameters)
+    return evaluate(
+        loss,
+        {"labels": labels, "logits": logits},
+        output="gradient",
+        weighting=Weighting.of_each(weights, label_smoothing, where),
+        **parameters,
+    )
 
 
 def gradient_hessian(
     *,
     labels: Array,
     logits: Array,
+    weights: Any = 1.0,
+    label_smoothing: Any = 0,
     pos_weight: Any = None,
-    alpha: float | None = None,
-    gamma: float = 0.0,
+    alpha: Any = None,
+    gamma: Any = 0.0,
+    where: Any = None,
 ) -> tuple[Array, Array]:
     r"""Return the first and second derivative of each loss by its logit.
 
@@ -82,9 +96,13 @@ def gradient_hessian(
     ----------
     labels, logits : array
         As for `gradient`.
+    weights, label_smoothing : float or array
+        As for `gradient`.
     pos_weight : float or array, optional
         As for `gradient`.
-    alpha, gamma : float, optional
+    alpha, gamma : float or array, optional
+        As for `gradient`.
+    where : bool or array of bool, optional
         As for `gradient`.
 
     Returns
@@ -118,8 +136,13 @@ def gradient_hessian(
     (array([-0.5       ,  0.88079708]), array([0.25      , 0.10499359]))
     """
     loss, parameters = _losses.sigmoid_of(pos_weight, alpha, gamma)
-    arrays = {"labels": labels, "logits": logits}
-    return evaluate(loss, arrays, output="gradient_and_hessian", **parameters)
+    return evaluate(
+        loss,
+        {"labels": labels, "logits": logits},
+        output="gradient_and_hessian",
+        weighting=Weighting.of_each(weights, label_smoothing, where),
+        **parameters,
+    )
 
 
 def value_and_grad(
@@ -133,6 +156,10 @@ def value_and_grad(
     *,
     pos_weight: Any = None,
     where: Any = None,
+    axis: int | tuple[int, ...] | None = None,
+    ignore_index: int | None = None,
+    alpha: Any = None,
+    gamma: Any = 0.0,
 ) -> tuple[Array, Array]:
     r"""Return `xbce.losses.sigmoid_cross_entropy` and its gradient by the logits.
 
@@ -152,6 +179,12 @@ def value_and_grad(
         As for that function.
     where : bool or array of bool, optional
         As for that function.
+    axis : int or tuple of int, optional
+        As for that function.
+    ignore_index : int, optional
+        As for that function.
+    alpha, gamma : float or array, optional
+        As for `xbce.losses.sigmoid_focal_loss`. The defaults are the plain loss.
 
     Returns
     -------
@@ -159,7 +192,7 @@ def value_and_grad(
         As from `xbce.losses.sigmoid_cross_entropy`.
     gradient : array
         The derivative of `loss` by each logit, of the shape of `logits` and the dtype of
-        `loss`; that of its sum with ``Reduction.NONE``.
+        `loss`; that of its sum with `axis` or ``Reduction.NONE``.
 
     Raises
     ------
@@ -169,7 +202,7 @@ def value_and_grad(
     See Also
     --------
     xbce.losses.sigmoid_cross_entropy : The loss only.
-    softmax_value_and_grad : The same of softmax cross entropy.
+    softmax_value_and_grad, asymmetric_sigmoid_value_and_grad : The same of other losses.
     gradient : The derivative of each loss, neither weighted nor reduced.
 
     Notes
@@ -189,82 +222,15 @@ def value_and_grad(
     >>> gradient
     array([[-0.25,  0.25]])
     """
-    weighting = Weighting(weights, label_smoothing, loss_collection, reduction, where)
-    arrays = {"multi_class_labels": multi_class_labels, "logits": logits}
+    loss, parameters = _losses.sigmoid_of(pos_weight, alpha, gamma)
+    weighting = Weighting(
+        weights, label_smoothing, loss_collection, reduction, where, axis, ignore_index
+    )
     return evaluate(
-        _losses.SIGMOID,
-        arrays,
+        loss,
+        {"multi_class_labels": multi_class_labels, "logits": logits},
         output="value_and_gradient",
         weighting=weighting,
         name=scope,
-        pos_weight=pos_weight,
-    )
-
-
-def softmax_value_and_grad(
-    onehot_labels: Array,
-    logits: Array,
-    weights: Any = 1.0,
-    label_smoothing: Any = 0,
-    scope: str | None = None,
-    loss_collection: str | None = GraphKeys.LOSSES,
-    reduction: Reduction | str = Reduction.SUM_BY_NONZERO_WEIGHTS,
-    *,
-    where: Any = None,
-) -> tuple[Array, Array]:
-    r"""Return `xbce.losses.softmax_cross_entropy` and its gradient by the logits.
-
-    Parameters
-    ----------
-    onehot_labels, logits : array
-        As for `xbce.losses.softmax_cross_entropy`, as are all arguments.
-    weights, label_smoothing : float or array
-        As for that function.
-    scope, loss_collection : str or None
-        As for that function.
-    reduction : Reduction or str
-        As for that function.
-    where : bool or array of bool, optional
-        As for that function.
-
-    Returns
-    -------
-    loss : array
-        As from `xbce.losses.softmax_cross_entropy`.
-    gradient : array
-        The derivative of `loss` by each logit, of the shape of `logits` and the dtype of
-        `loss`; that of its sum with ``Reduction.NONE``.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As for `xbce.losses.softmax_cross_entropy`.
-
-    See Also
-    --------
-    xbce.losses.softmax_cross_entropy : The loss only.
-    value_and_grad : The same of sigmoid cross entropy.
-
-    Notes
-    -----
-    With smoothed labels :math:`z`, weights :math:`W` and :math:`D` the denominator of the
-    reduction,
-
-    .. math:: \frac{\partial L}{\partial x_k} =
-        \frac{W}{D} \Bigl(\mathrm{softmax}(x)_k \sum_j z_j - z_k\Bigr)
-
-    which for the largest logit is computed from the others, so that it keeps its digits
-    where its probability is close to 1.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from xbce.derivatives import softmax_value_and_grad
-    >>> softmax_value_and_grad(np.array([[1, 0]]), np.array([[40.0, 0.0]]))[1]
-    array([[-4.24835426e-18,  4.24835426e-18]])
-    """
-    weighting = Weighting(weights, label_smoothing, loss_collection, reduction, where)
-    arrays = {"onehot_labels": onehot_labels, "logits": logits}
-    return evaluate(
-        _losses.SOFTMAX, arrays, output="value_and_gradient", weighting=weighting, name=scope
+        **parameters,
     )

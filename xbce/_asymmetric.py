@@ -1,0 +1,164 @@
+"""The asymmetric loss: a focal loss in which positives and negatives fade at their own pace.
+
+With σ(x) the probability of a positive, z the label, and p what a clip m leaves of σ(x),
+
+    p    = max(σ(x) - m, 0)
+    loss = -z*σ(-x)^γ₊*log σ(x) - (1 - z)*p^γ₋*log(1 - p)
+
+(Ridnik et al. 2021, https://arxiv.org/abs/2009.14119). Both parts are focal losses of a hard label
+where m is 0. Else σ(x) - m would cancel near x₀, the logit of m, so that
+
+    p     = (1 - m)*σ(x)*(1 - exp(-(x - x₀)))      1 - p = σ(-x) + m      where x > x₀
+    l     = -log(1 - p)                            p' = σ(x)*σ(-x)
+    loss' = p'*p^γ*g                               g = γ*l/p + 1/(1 - p)
+    loss'' = p'^2*p^γ*(γ*(γ - 1)*l/p^2 + 2γ/(p*(1 - p)) + 1/(1 - p)^2) + (σ(-x) - σ(x))*loss'
+
+and 0 on the left of it.
+"""
+
+from decimal import Context, Decimal
+from typing import Any, NamedTuple
+
+from xbce._focal import focal_gradient, focal_gradient_and_hessian, focal_loss, focal_terms
+from xbce._formula import product, scaled_by
+from xbce._typing import Array, Namespace
+
+
+def asymmetric_loss(
+    xp: Namespace,
+    z: Array,
+    x: Array,
+    pos_weight: Any = None,
+    gamma_positive: Any = 1.0,
+    gamma_negative: Any = 4.0,
+    clip: float = 0.05,
+) -> Array:
+    """The focal loss of a positive and the clipped one of a negative, weighed by the label."""
+    positive = focal_loss(xp, xp.ones_like(x), x, gamma=gamma_positive)
+    if clip == 0:
+        negative = focal_loss(xp, xp.zeros_like(x), x, gamma=gamma_negative)
+    else:
+        parts = _clipped(xp, x, gamma_negative, clip)
+        negative = parts.power * parts.loss
+    return product(xp, scaled_by(pos_weight, z), positive) + product(xp, 1 - z, negative)
+
+
+def asymmetric_gradient(
+    xp: Namespace,
+    z: Array,
+    x: Array,
+    pos_weight: Any = None,
+    gamma_positive: Any = 1.0,
+    gamma_negative: Any = 4.0,
+    clip: float = 0.05,
+) -> Array:
+    """The derivative of the loss by x."""
+    positive = focal_gradient(xp, xp.ones_like(x), x, gamma=gamma_positive)
+    if clip == 0:
+        negative = focal_gradient(xp, xp.zeros_like(x), x, gamma=gamma_negative)
+    else:
+        negative = _slope(_clipped(xp, x, gamma_negative, clip), gamma_negative)
+    return scaled_by(pos_weight, z) * positive + (1 - z) * negative
+
+
+def asymmetric_gradient_and_hessian(
+    xp: Namespace,
+    z: Array,
+    x: Array,
+    pos_weight: Any = None,
+    gamma_positive: Any = 1.0,
+    gamma_negative: Any = 4.0,
+    clip: float = 0.05,
+) -> tuple[Array, Array]:
+    """The first and second derivative of the loss by x."""
+    positive = focal_gradient_and_hessian(xp, xp.ones_like(x), x, gamma=gamma_positive)
+    if clip == 0:
+        negative = focal_gradient_and_hessian(xp, xp.zeros_like(x), x, gamma=gamma_negative)
+    else:
+        parts = _clipped(xp, x, gamma_negative, clip)
+        slope = _slope(parts, gamma_negative)
+        negative = slope, _bend(parts, gamma_negative) + (parts.down - parts.up) * slope
+    one, other = scaled_by(pos_weight, z), 1 - z
+    first, second = (one * a + other * b for a, b in zip(positive, negative, strict=True))
+    return first, second
+
+
+def asymmetric_terms(
+    xp: Namespace,
+    z: Array,
+    x: Array,
+    pos_weight: Any = None,
+    gamma_positive: Any = 1.0,
+    gamma_negative: Any = 4.0,
+    clip: float = 0.05,
+) -> tuple[Array, Array]:
+    """Gradient and Hessian with each of their terms taken as positive."""
+    positive = focal_terms(xp, xp.ones_like(x), x, gamma=gamma_positive)
+    if clip == 0:
+        negative = focal_terms(xp, xp.zeros_like(x), x, gamma=gamma_negative)
+    else:
+        parts = _clipped(xp, x, gamma_negative, clip)
+        slope = _slope(parts, gamma_negative)
+        negative = slope, abs(_bend(parts, gamma_negative)) + slope
+    one, other = scaled_by(pos_weight, z), 1 - z
+    first, second = (one * a + other * b for a, b in zip(positive, negative, strict=True))
+    return first, second
+
+
+class _Clipped(NamedTuple):
+    """What the loss of a negative is made of; `power` is 0 where the clip leaves nothing."""
+
+    power: Array  # p^γ
+    loss: Array  # l
+    p: Array
+    rest: Array  # 1 - p
+    up: Array  # σ(x)
+    down: Array  # σ(-x)
+
+
+def _clipped(xp: Namespace, x: Array, gamma: Any, clip: float) -> _Clipped:
+    high, middle, low = _logit(clip, float(xp.finfo(x.dtype).eps))
+    zeros = xp.zeros_like(x)
+    distance = ((x - high) - middle) - low
+    # On the left of x₀ is a constant, so that autodiff meets no power or logarithm of 0 there.
+    left = distance <= 0
+    x = xp.where(left, zeros + (high + 1), x)
+    distance = xp.where(left, zeros + 1, distance)
+    positive = x >= 0
+    e = xp.exp(xp.where(positive, -x, x))
+    up, down = 1 / (1 + e), e / (1 + e)
+    up, down = xp.where(positive, up, down), xp.where(positive, down, up)
+    p, rest = (1 - clip) * up * -xp.expm1(-distance), down + clip
+    gone = left | (p == 0)
+    p = xp.where(gone, zeros + 0.5, p)
+    loss = xp.where(p < 0.5, -xp.log1p(-p), -xp.log(rest))
+    return _Clipped(xp.where(gone, zeros, p**gamma), loss, p, rest, up, down)
+
+
+def _slope(parts: _Clipped, gamma: Any) -> Array:
+    """The derivative of p^γ*l by x."""
+    each = gamma * (parts.loss / parts.p) + 1 / parts.rest
+    return parts.power * (parts.up * parts.down) * each
+
+
+def _bend(parts: _Clipped, gamma: Any) -> Array:
+    """The second derivative of p^γ*l by p, times that of p by x squared."""
+    share, own = 1 / parts.p, 1 / parts.rest
+    each = gamma * share * ((gamma - 1) * (parts.loss * share) + 2 * own) + own * own
+    return parts.power * (parts.up * parts.down) ** 2 * each
+
+
+def _logit(clip: float, eps: float) -> tuple[float, float, float]:
+    """The logit of the clip as the sum of three numbers that a dtype of this precision holds."""
+    context = Context(prec=80)
+    m = Decimal(float(clip))
+    rest = context.subtract(context.ln(m), context.ln(context.subtract(Decimal(1), m)))
+    parts = []
+    for _ in range(3):
+        number = float(rest)
+        if eps > 1e-10:  # of float32, whose numbers have 24 bits
+            moved = number * (2.0**29 + 1)
+            number = moved - (moved - number)
+        parts.append(number)
+        rest = context.subtract(rest, Decimal(number))
+    return parts[0], parts[1], parts[2]
