@@ -177,6 +177,15 @@ def digits(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def clients(session: nox.Session) -> None:
+    """What others build on xbce: boosters, SciPy, Keras, training loops; the pages on porting."""
+    session.install(TORCH, *nox.project.dependency_groups(PROJECT, "clients"), *TEST, "-e", ".")
+    run_tests(session, "tests/clients")
+    for page in sorted(glob.glob("docs/porting/*.md")):  # Keras has one backend a process
+        session.run("pytest", "--doctest-glob=*.md", page)
+
+
+@nox.session(default=False)
 def peers(session: nox.Session) -> None:
     """Audit xbce beside other libraries: figures of docs/accuracy.md and docs/reductions.md."""
     run_beside_peers(session, "docs/peers.py")

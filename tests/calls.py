@@ -16,8 +16,17 @@ SIGMOID = losses.sigmoid_cross_entropy
 SOFTMAX = losses.softmax_cross_entropy
 SPARSE = losses.sparse_softmax_cross_entropy
 WEIGHTED = losses.compute_weighted_loss
+FOCAL = losses.sigmoid_focal_loss
+ASYMMETRIC = losses.asymmetric_sigmoid_loss
 SIGMOID_GRAD = derivatives.value_and_grad
 SOFTMAX_GRAD = derivatives.softmax_value_and_grad
+SPARSE_GRAD = derivatives.sparse_softmax_value_and_grad
+
+
+def along(axis: int, how: dict[str, Any]) -> dict[str, Any]:
+    """The same, reduced along an axis if at all."""
+    return how if how.get("reduction") is Reduction.NONE else how | {"axis": axis}
+
 
 # The names say which operands stand beside labels and logits; `a` holds them all.
 CALLS = {
@@ -47,7 +56,29 @@ CALLS = {
         where=a["mask"],
         **how,
     ),
+    "sigmoid-axis": lambda a, **how: SIGMOID(a["z"], a["x"], a["full"], **along(1, how)),
+    "sigmoid-axis-where": lambda a, **how: SIGMOID(
+        a["z"], a["x"], a["top"], where=a["mask_column"], **along(-1, how)
+    ),
+    "sigmoid-axis-plain": lambda a, **how: SIGMOID(a["z"], a["x"], **along(0, how)),
+    "sigmoid-ignored": lambda a, **how: SIGMOID(a["hard"], a["x"], ignore_index=0, **how),
+    "focal-all": lambda a, **how: FOCAL(
+        a["z"], a["x"], a["column"], a["smoothing"], where=a["mask"], alpha=0.25, gamma=1.5, **how
+    ),
+    "focal-gamma[classes]": lambda a, **how: FOCAL(
+        a["z"], a["x"], alpha=a["q"] / 4, gamma=a["q"], **how
+    ),
+    "asymmetric-all": lambda a, **how: ASYMMETRIC(
+        a["z"], a["x"], a["column"], 0.1, pos_weight=a["q"], where=a["mask"], **how
+    ),
+    "asymmetric-gamma[classes]": lambda a, **how: ASYMMETRIC(
+        a["z"], a["x"], gamma_positive=a["q"], gamma_negative=a["q"], clip=0.0, **how
+    ),
     "softmax": lambda a, **how: SOFTMAX(a["z"], a["x"], **how),
+    "softmax-where[batch,classes]": lambda a, **how: SOFTMAX(
+        a["z"], a["x"], a["rows"], 0.1, where=a["mask"], **how
+    ),
+    "softmax-axis": lambda a, **how: SOFTMAX(a["z"], a["x"], a["rows"], **along(0, how)),
     "softmax-weights[batch]": lambda a, **how: SOFTMAX(a["z"], a["x"], a["rows"], **how),
     "softmax-where": lambda a, **how: SOFTMAX(a["z"], a["x"], where=a["mask_rows"], **how),
     "softmax-smoothing": lambda a, **how: SOFTMAX(a["z"], a["x"], 2.0, 0.1, **how),
@@ -59,7 +90,14 @@ CALLS = {
     "sparse-all": lambda a, **how: SPARSE(
         a["number"], a["x"], a["rows"], where=a["mask_rows"], **how
     ),
+    "sparse-smoothing": lambda a, **how: SPARSE(
+        a["number"], a["x"], label_smoothing=a["smoothing"], **how
+    ),
+    "sparse-ignored": lambda a, **how: SPARSE(
+        a["number"], a["x"], a["rows"], where=a["mask_rows"], ignore_index=1, **how
+    ),
     "weighted-weights[batch,1]": lambda a, **how: WEIGHTED(a["x"], a["column"], **how),
+    "weighted-axis": lambda a, **how: WEIGHTED(a["x"], a["full"], **along(1, how)),
     "weighted-all": lambda a, **how: WEIGHTED(a["x"], a["full"], where=a["mask_column"], **how),
     "value_and_grad": lambda a, **how: SIGMOID_GRAD(a["z"], a["x"], **how),
     "value_and_grad-all": lambda a, **how: SIGMOID_GRAD(
@@ -70,6 +108,12 @@ CALLS = {
         pos_weight=a["q"],
         where=a["mask_column"],
         **how,
+    ),
+    "value_and_grad-axis": lambda a, **how: SIGMOID_GRAD(
+        a["z"], a["x"], a["column"], gamma=2.0, where=a["mask"], **along(1, how)
+    ),
+    "sparse_softmax_value_and_grad": lambda a, **how: SPARSE_GRAD(
+        a["number"], a["x"], a["rows"], label_smoothing=0.1, where=a["mask_rows"], **how
     ),
     "softmax_value_and_grad": lambda a, **how: SOFTMAX_GRAD(a["z"], a["x"], **how),
     "softmax_value_and_grad-all": lambda a, **how: SOFTMAX_GRAD(
@@ -88,6 +132,10 @@ ELEMENTS = {
     ),
     "nn-focal": lambda a: nn.sigmoid_focal_loss(labels=a["hard"], logits=a["x"], alpha=0.25),
     "nn-focal-gamma": lambda a: nn.sigmoid_focal_loss(labels=a["z"], logits=a["x"], gamma=1.5),
+    "nn-focal-gamma[classes]": lambda a: nn.sigmoid_focal_loss(
+        labels=a["z"], logits=a["x"], alpha=a["q"] / 4, gamma=a["q"]
+    ),
+    "nn-asymmetric": lambda a: nn.asymmetric_sigmoid_loss(labels=a["z"], logits=a["x"]),
     "nn-softmax": lambda a: nn.softmax_cross_entropy_with_logits(labels=a["hard"], logits=a["x"]),
     "nn-sparse": lambda a: nn.sparse_softmax_cross_entropy_with_logits(
         labels=a["number"], logits=a["x"]
@@ -97,6 +145,18 @@ ELEMENTS = {
 
 SECOND = {
     "hessian": lambda a: derivatives.gradient_hessian(labels=a["hard"], logits=a["x"]),
+    "weighted-hessian": lambda a: derivatives.gradient_hessian(
+        labels=a["z"], logits=a["x"], weights=a["column"], where=a["mask"]
+    ),
+    "asymmetric-hessian": lambda a: derivatives.asymmetric_sigmoid_gradient_hessian(
+        labels=a["z"], logits=a["x"]
+    ),
+    "softmax-hessian": lambda a: derivatives.softmax_gradient_hessian(
+        labels=a["z"], logits=a["x"], weights=a["rows"]
+    ),
+    "sparse-hessian": lambda a: derivatives.sparse_softmax_gradient_hessian(
+        labels=a["number"], logits=a["x"], where=a["mask_rows"]
+    ),
     "focal-hessian": lambda a: derivatives.gradient_hessian(
         labels=a["hard"], logits=a["x"], alpha=0.25, gamma=2.0
     ),

@@ -217,6 +217,8 @@ def test_an_array_is_no_reduction(array):
         ("mean", "weighted_sum_over_batch_size"),
         ("sum_over_batch_size", "weighted_sum_over_batch_size"),
         ("sum", "weighted_sum"),
+        ("mean_with_sample_weight", "weighted_mean"),
+        (None, "none"),
     ],
 )
 @pytest.mark.parametrize("function", with_parameter("reduction"))

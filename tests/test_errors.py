@@ -277,7 +277,11 @@ WRONG = [
     (TypeError, xbce.nn.weighted_cross_entropy_with_logits, "pos_weight", lambda a: [1.0, 1.0]),
     (ValueError, xbce.nn.sigmoid_focal_loss, "gamma", lambda a: -1),
     (TypeError, xbce.nn.sigmoid_focal_loss, "gamma", lambda a: "2"),
-    (TypeError, xbce.nn.sigmoid_focal_loss, "alpha", lambda a: a((1, 2))),
+    (ValueError, xbce.nn.sigmoid_focal_loss, "alpha", lambda a: a((2, 1))),
+    (TypeError, xbce.nn.asymmetric_sigmoid_loss, "clip", lambda a: a((1, 2))),
+    (ValueError, xbce.nn.asymmetric_sigmoid_loss, "clip", lambda a: 1.0),
+    (ValueError, xbce.nn.asymmetric_sigmoid_loss, "gamma_negative", lambda a: -1),
+    (ValueError, xbce.nn.sparse_softmax_cross_entropy_with_logits, "axis", lambda a: 2),
     (ValueError, xbce.nn.softmax_cross_entropy_with_logits, "axis", lambda a: 2),
     (TypeError, xbce.nn.softmax_cross_entropy_with_logits, "axis", lambda a: None),
     (TypeError, xbce.nn.sparse_softmax_cross_entropy_with_logits, "labels", lambda a: a((1,))),
@@ -360,6 +364,17 @@ def test_a_habit_of_another_library_is_told_what_to_pass(call, advice):
     function, labels, logits, how = call
     with pytest.raises(ValueError, match=re.escape(advice)):
         function(labels, logits, **how)
+
+
+def test_class_numbers_in_the_place_of_logits_are_labels_that_come_first():
+    with pytest.raises(TypeError, match=r"`logits` .* got int64\. Labels come first"):
+        losses.sparse_softmax_cross_entropy(ROWS_OF_3, NUMBERS)
+
+
+@pytest.mark.parametrize("axis", [1, -2, (0, 1)])
+def test_an_axis_beyond_the_losses_of_softmax_is_sent_to_class_axis(axis):
+    with pytest.raises(ValueError, match=r"`axis` .*`class_axis`"):
+        losses.softmax_cross_entropy(ROWS_OF_3, ROWS_OF_3, axis=axis)
 
 
 def test_what_is_advised_is_taken():

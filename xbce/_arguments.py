@@ -5,7 +5,6 @@ computes a lazy one or breaks a trace.
 """
 
 from collections.abc import Callable
-from operator import index
 from typing import Any, NamedTuple, NoReturn
 
 import array_api_compat
@@ -165,10 +164,12 @@ def working_dtype(
     if is_of(xp, logits, "real floating"):
         working = {16: xp.float32, 32: xp.float32, 64: xp.float64}.get(xp.finfo(logits).bits)
     if working is None:
+        swapped = len(arguments) > 1 and is_of(xp, dtypes[0], "real floating")
+        advice = "Labels come first: swap them, or cast" if swapped else "Cast"
         fail(
             TypeError,
             f"`{argument}` must be of a real floating dtype of 16, 32 or 64 bits; got {logits}. "
-            f"Cast it, for instance to float32.",
+            f"{advice} it, for instance to float32.",
         )
     if len(arguments) == 1:
         return working
@@ -211,28 +212,26 @@ def name_of(dtype: DType) -> str:
 
 
 def check_shapes(
-    arrays: dict[str, Array], class_axis: int | None = None, class_numbers: bool = False
+    arrays: dict[str, Array], losses: Shape | None = None, class_numbers: bool = False
 ) -> None:
     """Raise ValueError unless labels, which come first, have the shape of logits.
 
-    Class numbers lack the axis of classes, counted from the end. Nothing is broadcast; unknown
-    sizes match anything.
+    Class numbers have that of the `losses`, which lack the axis of classes. Nothing is broadcast;
+    unknown sizes match anything.
     """
     (label_argument, labels), (argument, logits) = arrays.items()
     found, wanted = tuple(labels.shape), tuple(logits.shape)
-    rest = None if class_axis is None else without_axis(wanted, class_axis)
-    if class_numbers and rest is not None:
-        if not _match(found, rest):
-            which = "its last dimension" if class_axis == -1 else f"dimension {class_axis}"
+    if class_numbers and losses is not None:
+        if not _match(found, losses):
             hint = " Probabilities go to softmax_cross_entropy." if _match(found, wanted) else ""
             fail(
                 ValueError,
-                f"`{label_argument}` must have the shape of `{argument}` without {which}, the "
-                f"classes: {rest}; got {found}.{hint}",
+                f"`{label_argument}` must have the shape of `{argument}` without the axis of "
+                f"classes: {losses}; got {found}.{hint}",
             )
     elif not _match(found, wanted):
         advice = "reshape one of them"
-        if found == rest:
+        if found == losses:
             advice = "class numbers go to sparse_softmax_cross_entropy"
         elif (*found, 1) == wanted:
             advice = f"pass {label_argument}[..., None]"
@@ -247,47 +246,6 @@ def check_shapes(
 
 def _native(dtype: DType) -> DType:
     return dtype.newbyteorder("=") if isinstance(dtype, np.dtype) else dtype
-
-
-def without_axis(shape: Shape, axis: int) -> Shape:
-    """The shape without an axis, which is counted from the end."""
-    place = len(shape) + axis
-    return shape[:place] + shape[place + 1 :]
-
-
-def class_axis(argument: str, array: Array, axis: Any, name: str = "axis") -> int:
-    """The axis counted from the end, negative; ValueError where it is none, or has no classes."""
-    axis = integer(name, axis)
-    shape = tuple(array.shape)
-    if len(shape) == 0:
-        fail(ValueError, f"`{argument}` must have a dimension of classes; got rank 0.")
-    if not -len(shape) <= axis < len(shape):
-        fail(ValueError, f"`{name}` must be one of the {len(shape)} of `{argument}`; got {axis}.")
-    if shape[axis] == 0:
-        fail(ValueError, f"`{argument}` must have one class at least; got none.")
-    return axis - len(shape) if axis >= 0 else axis
-
-
-def axes(axis: Any, rank: int) -> tuple[int, ...] | None:
-    """Some axes of losses of this rank, counted from the first, in order; None for all of them."""
-    if axis is None:
-        return None
-    given = axis if isinstance(axis, (tuple, list)) else (axis,)
-    found = [integer("axis", one) for one in given]
-    if not all(-rank <= one < rank for one in found):
-        fail(ValueError, f"`axis` must be among the {rank} axes of the losses; got {axis}.")
-    found = sorted([one % rank for one in found])
-    if len(set(found)) < len(found):
-        fail(ValueError, f"`axis` must name each axis once; got {axis}.")
-    return None if len(found) == rank else tuple(found)
-
-
-def integer(argument: str, value: Any) -> int:
-    """An integer of Python or NumPy."""
-    try:
-        return index(value)
-    except TypeError:
-        fail(TypeError, f"`{argument}` must be an integer; got {type(value).__name__}.")
 
 
 # --- shapes and devices -------------------------------------------------------

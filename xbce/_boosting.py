@@ -6,6 +6,8 @@ want different things. Neither is imported.
 
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
+
 from xbce import _arguments
 from xbce._reduction import Reduction
 from xbce._typing import Array, DType, Namespace, Shape
@@ -110,7 +112,8 @@ class Objective:
     def _rows(self, first: Any, second: Any, sample_weight: Array | None) -> Rows:
         labels, logits, weights = first, second, sample_weight
         if hasattr(second, "get_label"):
-            labels, logits, weights = second.get_label(), first, second.get_weight()
+            logits = first
+            labels, weights = (_as(logits, a) for a in (second.get_label(), second.get_weight()))
         if 0 in getattr(weights, "shape", ()):  # as XGBoost has it where there are none
             weights = None
         xp = namespace(labels=labels, predictions=logits, sample_weight=weights)
@@ -155,6 +158,14 @@ class Objective:
 def namespace(**arrays: Array | None) -> Namespace:
     """The one library of the arrays, given by argument; TypeError where one is none."""
     return _arguments.namespace({key: array for key, array in arrays.items() if array is not None})
+
+
+def _as(like: Array, array: Array | None) -> Array | None:
+    """An array of NumPy's, which data sets hold, in the library and on the device of another."""
+    if not isinstance(array, np.ndarray) or isinstance(like, np.ndarray):
+        return array
+    xp = namespace(predictions=like)
+    return xp.asarray(array, device=like.device)
 
 
 def beside(rows: Array, like: Array) -> Array:

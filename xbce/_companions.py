@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xbce import _arguments, _backends
+from xbce import _arguments, _axes, _backends
 from xbce._losses import Parameter
 from xbce._numbers import unknown
 from xbce._typing import Array, Namespace, Scalar, Shape
@@ -106,13 +106,16 @@ def _over_classes(values: Values, where: Array) -> Array:
 
 def counted(values: Values, labels: Array, ignore_index: Any) -> Array | None:
     """Where labels are not this integer; None where their dtype can not hold it."""
-    xp, number = values.xp, _arguments.integer("ignore_index", ignore_index)
+    xp, number = values.xp, _axes.integer("ignore_index", ignore_index)
     if labels.dtype == xp.bool:
         return labels != bool(number) if number in (0, 1) else None
     if _arguments.is_of(xp, labels.dtype, "integral"):
         held = xp.iinfo(labels.dtype)
         return labels != number if held.min <= number <= held.max else None
-    return labels != float(number) if abs(number) <= xp.finfo(labels.dtype).max else None
+    info = xp.finfo(labels.dtype)
+    digits = abs(number) // (number & -number) if number else 0  # in binary, without zeros behind
+    held = digits < 2 / float(info.eps) and abs(number) <= float(info.max)
+    return labels != float(number) if held else None
 
 
 def without_column(array: Array, values: Values) -> Array:

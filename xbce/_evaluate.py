@@ -1,20 +1,19 @@
 """The one road from a public function to its result: arguments, recipe, engine, result."""
 
-from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from xbce import _arguments, _backends, _companions, _engines, _steps
+from xbce import _arguments, _axes, _backends, _companions, _engines, _steps
 from xbce._collection import GraphKeys, gather
 from xbce._companions import Values
 from xbce._losses import Loss
 from xbce._numbers import is_number, is_one
-from xbce._recipe import Recipe
+from xbce._recipe import Recipe, recipe_of
 from xbce._reduction import Reduction
 from xbce._steps import Results
-from xbce._tracing import cached, compiling
-from xbce._typing import DType, Namespace, Operands, Output
+from xbce._tracing import compiling
+from xbce._typing import Namespace, Operands, Output
 
 
 class Weighting(NamedTuple):
@@ -29,8 +28,12 @@ class Weighting(NamedTuple):
     ignore_index: Any = None
 
     @classmethod
-    def of_each(cls, weights: Any, label_smoothing: Any, where: Any) -> "Weighting":
-        """That of losses, or derivatives, that are not reduced."""
+    def of_each(cls, weights: Any, label_smoothing: Any, where: Any) -> "Weighting | None":
+        """That of derivatives, which are not reduced; None where it changes nothing."""
+        plain = type(weights) is float and weights == 1.0
+        plain = plain and type(label_smoothing) is int and label_smoothing == 0
+        if plain and where is None:
+            return None
         return cls(weights, label_smoothing, None, Reduction.NONE, where)
 
 
@@ -117,32 +120,19 @@ def _prepared(
     logits, backend = array, _backends.of(xp)  # the last of them, as `argument` is its name
     # Nobody casts labels for tf.nn. Where losses are widened those that are wide already are taken.
     widens = backend.widens is not None and backend.widens(logits)
-    any_float = weighting is not None or output != "value" or widens
-    shape = tuple(logits.shape)
-    values = Values(argument, logits, xp, shape)
+    of_nn = weighting is None and output == "value"
+    any_float = widens or not of_nn
+    values = None
     if loss.over_classes:
-        axis_argument = "axis" if weighting is None else "class_axis"
-        class_axis = _arguments.class_axis(argument, logits, class_axis, axis_argument)
-        shape = _arguments.without_axis(shape, class_axis)
-        columns = loss.class_numbers and weighting is not None
-        values = Values(argument, logits, xp, shape, class_axis, columns)
+        values = _over_classes(loss, argument, logits, xp, class_axis, of_nn)
+        class_axis = values.class_axis
     operands: dict[str, Any] = {}
     if len(arrays) > 1:
-        label_argument, labels = next(iter(arrays.items()))
-        if values.columns:
-            labels = _companions.without_column(labels, values)
-            arrays = {label_argument: labels, argument: logits}
-        if loss.class_numbers or labels.shape != logits.shape:
-            # What is of a wrong dtype too is told of that first.
-            own = tuple([array.dtype for array in arrays.values()])
-            _arguments.working_dtype(xp, tuple(arrays), own, loss.class_numbers, any_float)
-            _arguments.check_shapes(arrays, values.class_axis, loss.class_numbers)
-        if backend.device is not None:
-            _arguments.check_devices(backend, arrays)
-        operands["labels"] = labels
+        arrays = _checked(loss, arrays, values, xp, any_float)
+        operands["labels"] = next(iter(arrays.values()))
     operands["logits"] = logits
-    if class_axis != -1 and loss.over_classes:
-        for key in list(operands)[loss.class_numbers :]:
+    if values is not None and class_axis != -1:
+        for key in ("logits",) if loss.class_numbers else ("labels", "logits"):
             operands[key] = xp.moveaxis(operands[key], class_axis, -1)
     constants: tuple[tuple[str, float], ...] = ()
     reduction, axes, sums_in = Reduction.NONE, None, None
@@ -151,14 +141,15 @@ def _prepared(
     if weighting is not None and _comes_alone(loss, weighting, parameters):
         reduction = _reduction_of(weighting)
     elif weighting is not None or parameters:
+        values = values or Values(argument, logits, xp, tuple(logits.shape))
         constants = _add_parameters(operands, values, loss, parameters)
         if weighting is not None:
             _add_weighting(operands, values, weighting)
-            reduction, axes = _reduction_of(weighting), _axes_of(weighting, len(shape))
+            reduction, axes = _reduction_of(weighting), _axes_of(weighting, values)
     dtypes = tuple(
         [o.dtype if k in _ARRAYS or not is_number(o) else None for k, o in operands.items()]
     )
-    recipe = _recipe(
+    recipe = recipe_of(
         loss,
         output,
         reduction,
@@ -173,6 +164,35 @@ def _prepared(
         sums_in,
     )
     return _Call(recipe, xp, operands, class_axis)
+
+
+def _over_classes(
+    loss: Loss, argument: str, logits: Any, xp: Namespace, class_axis: Any, of_nn: bool
+) -> Values:
+    """What goes with logits that have an axis of classes, which tf.nn calls `axis`."""
+    axis = _axes.class_axis(argument, logits, class_axis, "axis" if of_nn else "class_axis")
+    shape = _axes.without_axis(tuple(logits.shape), axis)
+    return Values(argument, logits, xp, shape, axis, loss.class_numbers and not of_nn)
+
+
+def _checked(
+    loss: Loss, arrays: dict[str, Any], values: Values | None, xp: Namespace, any_float: bool
+) -> dict[str, Any]:
+    """Labels and logits that go together; the labels without an axis of classes of size 1."""
+    (label_argument, labels), (argument, logits) = arrays.items()
+    if values is not None and values.columns:
+        labels = _companions.without_column(labels, values)
+        arrays = {label_argument: labels, argument: logits}
+    if loss.class_numbers or labels.shape != logits.shape:
+        # What is of a wrong dtype too is told of that first.
+        own = (labels.dtype, logits.dtype)
+        _arguments.working_dtype(xp, tuple(arrays), own, loss.class_numbers, any_float)
+        losses = None if values is None else values.shape
+        _arguments.check_shapes(arrays, losses, loss.class_numbers)
+    backend = _backends.of(xp)
+    if backend.device is not None:
+        _arguments.check_devices(backend, arrays)
+    return arrays
 
 
 def _comes_alone(loss: Loss, weighting: Weighting, parameters: dict[str, Any]) -> bool:
@@ -233,7 +253,7 @@ def _add_weighting(operands: dict[str, Any], values: Values, weighting: Weightin
         operands["mask"] = kept[0] if len(kept) == 1 else kept[0] & kept[1]
 
 
-def _axes_of(weighting: Weighting, rank: int) -> tuple[int, ...] | None:
+def _axes_of(weighting: Weighting, values: Values) -> tuple[int, ...] | None:
     """The axes to reduce, counted from the first; None for all."""
     if weighting.axis is not None and weighting.reduction == Reduction.NONE:
         _arguments.fail(
@@ -241,7 +261,7 @@ def _axes_of(weighting: Weighting, rank: int) -> tuple[int, ...] | None:
             f"`axis` must be None where `reduction` is 'none', which reduces nothing; got "
             f"{weighting.axis}. Pass another reduction, for instance {str(Reduction.SUM)!r}.",
         )
-    return _arguments.axes(weighting.axis, rank)
+    return _axes.axes(weighting.axis, len(values.shape), values.class_axis is not None)
 
 
 def _reduction_of(weighting: Weighting) -> Reduction:
@@ -249,66 +269,3 @@ def _reduction_of(weighting: Weighting) -> Reduction:
         return weighting.reduction
     Reduction.validate(weighting.reduction)
     return Reduction(weighting.reduction)
-
-
-@cached
-def _recipe(
-    loss: Loss,
-    output: Output,
-    reduction: Reduction,
-    axes: tuple[int, ...] | None,
-    xp: Namespace,
-    arguments: tuple[str, ...],
-    names: tuple[str, ...],
-    dtypes: tuple[DType | None, ...],
-    constants: tuple[tuple[str, float], ...],
-    any_float: bool,
-    widens: bool,
-    sums_in: DType | None,
-) -> Recipe:
-    """The recipe of a call of this kind; TypeError where labels and logits do not fit.
-
-    `names` are those of the operands, whose `dtypes` are None for numbers; `arguments` those of
-    labels, if any, and logits in the public function.
-    """
-    kinds = dict(zip(names, dtypes, strict=True))
-    working = _arguments.working_dtype(xp, arguments, dtypes, loss.class_numbers, any_float)
-    computed = _arguments.name_of(working)
-    given = {key: _arguments.name_of(own) for key, own in kinds.items() if own is not None}
-    result = computed if widens else given["logits"]
-    casts = []
-    for key, own in given.items():
-        if key in ("mask", "classes") or (key == "labels" and loss.class_numbers):
-            continue
-        # Labels are rounded to the dtype of the results, as where their user had cast them.
-        passed = [own, result, computed] if key == "labels" else [own, computed]
-        wanted = tuple(b for a, b in pairwise(passed) if a != b)
-        if wanted:
-            casts.append((key, wanted))
-    weights: Literal["number", "array"] | None = None
-    if "weights" in kinds:
-        weights = "number" if kinds["weights"] is None else "array"
-    smoothed, chosen = "label_smoothing" in kinds, "classes" in kinds
-    spread = loss.spread if smoothed or chosen else None
-    return Recipe(
-        loss,
-        output,
-        (spread or loss).formula(output),
-        reduction,
-        axes,
-        arrays=("labels", "logits") if "labels" in kinds else ("logits",),
-        parameters=tuple(p.name for p in loss.parameters if p.name in kinds),
-        constants=constants,
-        smoothed=smoothed,
-        masked="mask" in kinds,
-        chosen=chosen,
-        spread=spread is not None,
-        weights=weights,
-        weighs_each="mask" in kinds
-        or weights == "array"
-        or (weights == "number" and reduction is Reduction.NONE),
-        casts=tuple(casts),
-        dtype=computed,
-        sums_in=computed if sums_in is None else _arguments.name_of(sums_in),
-        result=result,
-    )

@@ -6,12 +6,15 @@ equal hashes: so what a compiler makes of one serves all calls of its kind. `_st
 """
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 
+from xbce import _arguments
 from xbce._losses import Loss
 from xbce._reduction import Reduction
+from xbce._tracing import cached
 from xbce._typing import Array, DType, Formula, Namespace, Operands, Output, Shape
 
 
@@ -102,6 +105,69 @@ class Recipe:
             for dtype in dtypes if name in found else ():
                 found[name] = cast(xp, found[name], dtype)
         return found
+
+
+@cached
+def recipe_of(
+    loss: Loss,
+    output: Output,
+    reduction: Reduction,
+    axes: tuple[int, ...] | None,
+    xp: Namespace,
+    arguments: tuple[str, ...],
+    names: tuple[str, ...],
+    dtypes: tuple[DType | None, ...],
+    constants: tuple[tuple[str, float], ...],
+    any_float: bool,
+    widens: bool,
+    sums_in: DType | None,
+) -> Recipe:
+    """The recipe of a call of this kind; TypeError where labels and logits do not fit.
+
+    `names` are those of the operands, whose `dtypes` are None for numbers; `arguments` those of
+    labels, if any, and logits in the public function.
+    """
+    kinds = dict(zip(names, dtypes, strict=True))
+    working = _arguments.working_dtype(xp, arguments, dtypes, loss.class_numbers, any_float)
+    computed = _arguments.name_of(working)
+    given = {key: _arguments.name_of(own) for key, own in kinds.items() if own is not None}
+    result = computed if widens else given["logits"]
+    casts = []
+    for key, own in given.items():
+        if key in ("mask", "classes") or (key == "labels" and loss.class_numbers):
+            continue
+        # Labels are rounded to the dtype of the results, as where their user had cast them.
+        passed = [own, result, computed] if key == "labels" else [own, computed]
+        wanted = tuple(b for a, b in pairwise(passed) if a != b)
+        if wanted:
+            casts.append((key, wanted))
+    weights: Literal["number", "array"] | None = None
+    if "weights" in kinds:
+        weights = "number" if kinds["weights"] is None else "array"
+    smoothed, chosen = "label_smoothing" in kinds, "classes" in kinds
+    spread = loss.spread if smoothed or chosen else None
+    return Recipe(
+        loss,
+        output,
+        (spread or loss).formula(output),
+        reduction,
+        axes,
+        arrays=("labels", "logits") if "labels" in kinds else ("logits",),
+        parameters=tuple(p.name for p in loss.parameters if p.name in kinds),
+        constants=constants,
+        smoothed=smoothed,
+        masked="mask" in kinds,
+        chosen=chosen,
+        spread=spread is not None,
+        weights=weights,
+        weighs_each="mask" in kinds
+        or weights == "array"
+        or (weights == "number" and reduction is Reduction.NONE),
+        casts=tuple(casts),
+        dtype=computed,
+        sums_in=computed if sums_in is None else _arguments.name_of(sums_in),
+        result=result,
+    )
 
 
 def cast(xp: Namespace, array: Array, dtype: str) -> Array:

@@ -80,14 +80,17 @@ class Reduction(StrEnum):
         # Asked of strings only: an array would be compared element by element.
         if not isinstance(key, str) or key not in cls.all():
             keys = tuple(str(known) for known in cls.all())
-            hint = _ELSEWHERE.get(key, "") if isinstance(key, str) else ""
+            hint = _ELSEWHERE.get(key, "") if key is None or isinstance(key, str) else ""
             raise ValueError(f"Invalid Reduction Key {key}. Key should be one of {keys}.{hint}")
 
 
 _ELSEWHERE = {
-    "mean": f" The mean of PyTorch is {Reduction.SUM_OVER_BATCH_SIZE} here.",
+    "mean": f" The mean of PyTorch is {Reduction.SUM_OVER_BATCH_SIZE} here, and that of its "
+    f"cross_entropy with weights of classes {Reduction.MEAN}.",
     "sum": f" The sum of PyTorch and Keras is {Reduction.SUM} here.",
     "sum_over_batch_size": f" That of Keras is {Reduction.SUM_OVER_BATCH_SIZE} here.",
+    "mean_with_sample_weight": f" That of Keras is {Reduction.MEAN} here.",
+    None: f" The None of Keras is {Reduction.NONE} here.",
 }
 
 

@@ -87,12 +87,10 @@ def _dtypes(step: Step) -> list[Any]:
         "value_and_gradient",
         "gradient_and_hessian",
     )
-    losses = (
-        own if recipe.reduction is not Reduction.NONE else result
-    )  # they are still to be summed
-    if recipe.output == "gradient":
-        losses = result
-    return [wide if step.summed else losses, result][: 1 + two]
+    first = wide if step.summed else result
+    if step.name == "terms" and recipe.reduction is not Reduction.NONE:
+        first = own  # losses that are still to be summed
+    return [first, result][: 1 + two]
 
 
 def _run_chunk(

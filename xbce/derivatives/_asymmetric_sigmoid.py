@@ -219,5 +219,7 @@ def asymmetric_sigmoid_value_and_grad(
     )
 
 
-def _asymmetric(output: Output, arrays: dict[str, Array], weighting: Weighting, **how: Any) -> Any:
+def _asymmetric(
+    output: Output, arrays: dict[str, Array], weighting: Weighting | None, **how: Any
+) -> Any:
     return evaluate(_losses.ASYMMETRIC, arrays, output=output, weighting=weighting, **how)
