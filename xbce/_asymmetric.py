@@ -138,14 +138,14 @@ def _clipped(xp: Namespace, x: Array, gamma: Any, clip: float) -> _Clipped:
 def _slope(parts: _Clipped, gamma: Any) -> Array:
     """The derivative of p^γ*l by x."""
     each = gamma * (parts.loss / parts.p) + 1 / parts.rest
-    return parts.power * (parts.up * parts.down) * each
+    return parts.power * each * (parts.up * parts.down)
 
 
 def _bend(parts: _Clipped, gamma: Any) -> Array:
     """The second derivative of p^γ*l by p, times that of p by x squared."""
     share, own = 1 / parts.p, 1 / parts.rest
     each = gamma * share * ((gamma - 1) * (parts.loss * share) + 2 * own) + own * own
-    return parts.power * (parts.up * parts.down) ** 2 * each
+    return parts.power * each * (parts.up * parts.down) ** 2
 
 
 def _logit(clip: float, eps: float) -> tuple[float, float, float]:

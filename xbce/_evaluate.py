@@ -11,9 +11,8 @@ from xbce._losses import Loss
 from xbce._numbers import is_number, is_one
 from xbce._recipe import Recipe, recipe_of
 from xbce._reduction import Reduction
-from xbce._steps import Results
 from xbce._tracing import compiling
-from xbce._typing import Namespace, Operands, Output
+from xbce._typing import Namespace, Operands, Output, Results
 
 
 class Weighting(NamedTuple):

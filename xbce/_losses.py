@@ -203,7 +203,7 @@ ASYMMETRIC = Loss(
         ),
     ),
     terms=_asymmetric.asymmetric_terms,
-    max_ulp=(24, 16),
+    max_ulp=(48, 32),
 )
 SOFTMAX = Loss(
     "softmax_cross_entropy",

@@ -1,22 +1,23 @@
 """How a recipe is computed, step by step: the same steps for every engine.
 
 Element by element, or over the classes, `terms` computes losses and derivatives with all that is
-done to their operands. A loss that is reduced takes more steps: `denominator`, which its sum is
-divided by, `share`, which each loss then counts for in the gradient, `sums`, and `quotient`.
+done to their operands (in `_terms`). A loss that is reduced takes more steps: `denominator`, which
+its sum is divided by, `share`, which each loss then counts for in the gradient, `sums`, and
+`quotient`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf, prod
-from typing import Any, Literal
+from math import prod
+from typing import Literal
 
-from xbce import _backends, _formula, _reduction
+from xbce import _reduction
 from xbce._numbers import is_number, times, unknown
 from xbce._recipe import Recipe, cast, dtype_of
 from xbce._reduction import Reduction
-from xbce._typing import Array, Namespace, Operands, Scalar, Size
+from xbce._terms import weighted, weights_of_each
+from xbce._typing import Array, Namespace, Operands, Results, Scalar, Size
 
-Results = tuple[Any, ...]
 StepName = Literal["all", "terms", "sums", "denominator", "share", "quotient", "reduced"]
 Execute = Callable[[StepName, Operands], Results]
 
@@ -110,7 +111,7 @@ def _along_axes(recipe: Recipe, xp: Namespace, execute: Execute) -> Execute:
 
 def _terms(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
     """What the formula gives, weighted: in the dtype of the results, but for losses to sum."""
-    results = _weighted(recipe, xp, operands)
+    results = weighted(recipe, xp, operands)
     kept = 0 if recipe.reduction is _NONE or recipe.output == "gradient" else 1
     if recipe.result != recipe.dtype:
         rounded = [cast(xp, result, recipe.result) for result in results[kept:]]
@@ -132,88 +133,6 @@ def _total(recipe: Recipe, xp: Namespace, array: Array) -> Array:
     if recipe.axes is None:
         return xp.sum(array, dtype=wide)
     return xp.sum(array, axis=recipe.axes, dtype=wide, keepdims=True)
-
-
-def _weighted(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
-    """What the formula gives of the operands, with all that is done to these, and weighted."""
-    found, loss = recipe.cast(xp, operands) if recipe.casts else operands, recipe.loss
-    arrays = [found[name] for name in recipe.arrays]
-    if recipe.casts:  # what is masked or smoothed below is no longer needed as it was cast
-        found = {name: o for name, o in found.items() if name not in recipe.arrays}
-    parameters: dict[str, Any] = dict(recipe.constants) if recipe.constants else {}
-    for name in recipe.parameters:
-        parameters[name] = found[name]
-    if recipe.masked:
-        _mask(recipe, xp, found["mask"], arrays, parameters)
-    if loss.over_classes:
-        parameters["class_numbers"] = _backends.of(xp).numbers(xp, arrays[-1])
-    if recipe.smoothed or recipe.chosen:
-        _change_labels(recipe, xp, found, arrays, parameters.get("class_numbers"))
-    results = recipe.formula(xp, *arrays, **parameters)
-    results = results if type(results) is tuple else (results,)
-    weights = _weights(recipe, xp, found) if recipe.weighs_each else None
-    factor: Any = weights
-    if "share" in found:
-        factor = _share_of_each(recipe, xp, found, weights)
-    elif weights is None:
-        return results
-    if loss.over_classes and not is_number(factor) and factor.ndim:
-        factor = factor[..., None]
-    of_values = recipe.output.startswith("value")
-    factors = (weights if of_values else factor, factor)
-    return tuple([r if f is None else times(r, f) for r, f in zip(results, factors, strict=False)])
-
-
-def _change_labels(
-    recipe: Recipe, xp: Namespace, found: Operands, arrays: list[Array], class_numbers: Array
-) -> None:
-    """Smooth labels, and leave classes out, numbers of classes as the probabilities they are."""
-    labels, logits = arrays
-    class_count: Any = logits.shape[-1] if recipe.loss.over_classes else 2
-    counted = None
-    if recipe.chosen:  # in a row that is left out, which the mask has filled, all classes count
-        counted = found["classes"] | ~found["mask"][..., None]
-        class_count = xp.sum(xp.astype(counted, logits.dtype), axis=-1)[..., None]
-        arrays[-1] = _formula.masked(xp, logits, counted, -inf)
-    if recipe.spread:
-        labels = _formula.one_hot(xp, labels, logits, class_numbers, counted)
-    if recipe.smoothed:
-        labels = _formula.smooth(xp, labels, found["label_smoothing"], class_count)
-    arrays[0] = _formula.masked(xp, labels, counted)
-
-
-def _mask(
-    recipe: Recipe, xp: Namespace, mask: Array, arrays: list[Array], parameters: dict[str, Any]
-) -> None:
-    """Put numbers that do no harm where the mask leaves elements out."""
-    for n, array in enumerate(arrays):
-        arrays[n] = _formula.masked(xp, array, mask)
-    of_logits = mask[..., None] if recipe.loss.over_classes and mask.ndim else mask
-    for parameter in recipe.loss.parameters:
-        value = parameters.get(parameter.name)
-        if not (value is None or is_number(value) or value.ndim == 0):
-            parameters[parameter.name] = _formula.masked(xp, value, of_logits, parameter.neutral)
-
-
-def _weights(recipe: Recipe, xp: Namespace, found: Operands) -> Scalar:
-    """What each loss is multiplied by: weights, and 0 where the mask leaves it out."""
-    weights: Scalar = 1.0 if recipe.weights is None else found["weights"]
-    if not recipe.masked:
-        return weights
-    mask = found["mask"]
-    if recipe.weights != "array":
-        weights = 0 * xp.astype(mask, dtype_of(xp, recipe.dtype)) + weights
-    return _formula.masked(xp, weights, mask)
-
-
-def _share_of_each(
-    recipe: Recipe, xp: Namespace, found: Operands, weights: Scalar | None
-) -> Scalar:
-    """What the gradient of each loss is multiplied by."""
-    share: Scalar = found["share"]
-    if recipe.masked and not is_number(share):
-        share = _formula.masked(xp, share, found["mask"])  # it may be infinite there
-    return share if weights is None else times(share, weights)
 
 
 # --- what the sum is divided by -----------------------------------------------------
@@ -248,7 +167,7 @@ def _denominator(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
     each = recipe.masked if of_batch else recipe.weighs_each
     counted: Array
     if each:
-        counted = found["mask"] if of_batch else _weights(recipe, xp, found)
+        counted = found["mask"] if of_batch else weights_of_each(recipe, xp, found)
     else:  # the number of losses, which no shape tells
         counted = xp.ones_like(recipe.like_losses(operands), dtype=xp.uint8)
         if recipe.weights == "number" and not of_batch:

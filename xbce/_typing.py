@@ -18,6 +18,8 @@ Scalar: TypeAlias = float | Array
 """A number of Python, or an array of rank 0."""
 Operands: TypeAlias = Mapping[str, Any]
 """Arrays and numbers by name."""
+Results: TypeAlias = tuple[Any, ...]
+"""What a call, or a step of one, gives: one array or two."""
 Formula: TypeAlias = Callable[..., Any]
 """A pure function of (xp, *arrays, **parameters)."""
 Output: TypeAlias = Literal["value", "gradient", "value_and_gradient", "gradient_and_hessian"]

@@ -29,8 +29,7 @@ from xbce import _backends, _steps
 from xbce._engines import _numpy  # noqa: F401 its threads can not be set up as Python ends
 from xbce._engines._options import engine_of, options
 from xbce._recipe import Recipe
-from xbce._steps import Results
-from xbce._typing import Namespace, Operands
+from xbce._typing import Namespace, Operands, Results
 
 __all__ = ["options", "run"]
 

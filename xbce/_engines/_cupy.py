@@ -28,8 +28,8 @@ from xbce._numbers import Argument, is_number
 from xbce._program import Program, Value, cut
 from xbce._recipe import Recipe
 from xbce._recorder import REFUSALS, record
-from xbce._steps import Results, Step, StepName, compose
-from xbce._typing import Array, DType, Namespace, Operands, Shape
+from xbce._steps import Step, StepName, compose
+from xbce._typing import Array, DType, Namespace, Operands, Results, Shape
 
 
 def run(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:

@@ -14,8 +14,8 @@ from xbce._engines import _options
 from xbce._numbers import is_number
 from xbce._recipe import Recipe, dtype_of
 from xbce._reduction import Reduction
-from xbce._steps import Results, Step, StepName, compose
-from xbce._typing import Array, Namespace, Operands
+from xbce._steps import Step, StepName, compose
+from xbce._typing import Array, Namespace, Operands, Results
 
 _Axes = dict[str, dict[int, bool]]
 """Of each operand: its axes among those of the losses, and along which of them it is stretched."""

@@ -8,8 +8,7 @@ import jax
 
 from xbce import _steps
 from xbce._recipe import Recipe
-from xbce._steps import Results
-from xbce._typing import Namespace, Operands
+from xbce._typing import Namespace, Operands, Results
 
 
 def run(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:

@@ -28,8 +28,8 @@ from xbce._numbers import is_number, is_one
 from xbce._program import is_total
 from xbce._recipe import Recipe
 from xbce._recorder import REFUSALS, record
-from xbce._steps import Results, Step, StepName, compose
-from xbce._typing import Namespace, Operands, Shape
+from xbce._steps import Step, StepName, compose
+from xbce._typing import Namespace, Operands, Results, Shape
 
 # Chosen from the tables in docs/measurements.md. Between operations threads wait for the
 # interpreter's lock, the less the larger their blocks are.

@@ -19,8 +19,8 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 from xbce import _formula, _steps
 from xbce._engines import _numpy, _options, _torch_compile
 from xbce._recipe import Recipe, cast
-from xbce._steps import Results, Step
-from xbce._typing import Namespace, Operands
+from xbce._steps import Step
+from xbce._typing import Namespace, Operands, Results
 
 
 def run(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:

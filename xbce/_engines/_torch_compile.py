@@ -16,8 +16,8 @@ import numpy as np
 
 from xbce._numbers import is_number
 from xbce._recipe import Recipe
-from xbce._steps import Results, Step
-from xbce._typing import Array, Namespace, Operands
+from xbce._steps import Step
+from xbce._typing import Array, Namespace, Operands, Results
 
 ROW = 4096
 """Elements that are added one after the other; see `_add`."""
