@@ -9,7 +9,7 @@ from xbce import derivatives, losses, nn
 from xbce.losses import Reduction
 
 CLASSES = 3
-FIXED = ("top", "q", "smoothing")
+FIXED = ("top", "q", "alpha", "smoothing")
 """Operands that have no batch."""
 
 SIGMOID = losses.sigmoid_cross_entropy
@@ -66,7 +66,7 @@ CALLS = {
         a["z"], a["x"], a["column"], a["smoothing"], where=a["mask"], alpha=0.25, gamma=1.5, **how
     ),
     "focal-gamma[classes]": lambda a, **how: FOCAL(
-        a["z"], a["x"], alpha=a["q"] / 4, gamma=a["q"], **how
+        a["z"], a["x"], alpha=a["alpha"], gamma=a["q"], **how
     ),
     "asymmetric-all": lambda a, **how: ASYMMETRIC(
         a["z"], a["x"], a["column"], 0.1, pos_weight=a["q"], where=a["mask"], **how
@@ -133,7 +133,7 @@ ELEMENTS = {
     "nn-focal": lambda a: nn.sigmoid_focal_loss(labels=a["hard"], logits=a["x"], alpha=0.25),
     "nn-focal-gamma": lambda a: nn.sigmoid_focal_loss(labels=a["z"], logits=a["x"], gamma=1.5),
     "nn-focal-gamma[classes]": lambda a: nn.sigmoid_focal_loss(
-        labels=a["z"], logits=a["x"], alpha=a["q"] / 4, gamma=a["q"]
+        labels=a["z"], logits=a["x"], alpha=a["alpha"], gamma=a["q"]
     ),
     "nn-asymmetric": lambda a: nn.asymmetric_sigmoid_loss(labels=a["z"], logits=a["x"]),
     "nn-softmax": lambda a: nn.softmax_cross_entropy_with_logits(labels=a["hard"], logits=a["x"]),
@@ -195,6 +195,7 @@ def arrays(batch: int, floating: str = "float64") -> dict[str, np.ndarray]:
         "full": rng.integers(0, 3, x.shape) / 2,
         "top": np.array([[0.0, 0.5, 2.0]]),
         "q": np.array([0.5, 1.0, 3.0]),
+        "alpha": np.array([0.25, 0.5, 1.0]),
         "smoothing": np.array(0.1),
     }
     made = {name: array.astype(floating) for name, array in made.items()}

@@ -19,7 +19,7 @@ def arrays(rows=ROWS, dtype="float32"):
     shapes = dict.fromkeys(("x", "z", "full", "mask", "hard"), (rows, CLASSES))
     shapes |= dict.fromkeys(("column", "mask_column"), (rows, 1))
     shapes |= dict.fromkeys(("rows", "mask_rows", "number"), (rows,))
-    shapes |= {"top": (1, CLASSES), "q": (CLASSES,), "smoothing": ()}
+    shapes |= {"top": (1, CLASSES), "q": (CLASSES,), "alpha": (CLASSES,), "smoothing": ()}
     made = {}
     for name, shape in shapes.items():
         kind = "bool" if "mask" in name else "int32" if name in ("hard", "number") else dtype
@@ -34,5 +34,11 @@ def launches(call, *arguments):
     return seen.launches
 
 
-REDUCED = {name: call for name, call in CALLS.items() if name != "focal"}
+BY_CUPY = ("axis", "ignored", "where[batch,classes]")
+"""Sums along axes, and masks that are made of labels or of those over classes, are CuPy's own."""
+REDUCED = {
+    name: call
+    for name, call in CALLS.items()
+    if name != "focal" and not any(part in name for part in BY_CUPY)
+}
 GIVES_GRADIENT = {name: call for name, call in REDUCED.items() if "grad" in name}

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from calls import CALLS, ELEMENTS, SECOND
+from calls import ELEMENTS, SECOND
 from cupy_calls import CLASSES, GIVES_GRADIENT, LARGE, REDUCED, arrays, cupy, emulator, launches
 
 from xbce import derivatives, losses, nn
@@ -154,10 +154,10 @@ def sources():
     with emulator.launches_only(), emulator.watch() as seen:
         # Sizes and strides that nothing else has: so all is compiled here.
         a = {name: array.T.T[::2] if array.ndim else array for name, array in arrays(22).items()}
-        a["q"], a["top"] = arrays()["q"], arrays()["top"]
-        for call in [*ELEMENTS.values(), *SECOND.values(), *CALLS.values()]:
+        a |= {name: arrays()[name] for name in ("q", "alpha", "top")}
+        for call in [*ELEMENTS.values(), *SECOND.values(), *REDUCED.values()]:
             call(a)
-        for call in CALLS.values():
+        for call in REDUCED.values():
             call(a, reduction=Reduction.NONE)
     return seen.sources
 

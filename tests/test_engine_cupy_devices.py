@@ -53,7 +53,7 @@ def test_a_call_neither_waits_nor_copies(name):
         with emulator.watch() as seen:
             call(a)
     assert not seen.synchronizations
-    assert not seen.copies
+    assert set(seen.copies) <= ({"memset"} if "axis" in name else set())  # of CuPy's own sums
     assert not seen.sources
 
 

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from xbce._focal import focal_gradient, focal_gradient_and_hessian, focal_loss, focal_terms
 from xbce._formula import product, scaled_by
+from xbce._tracing import constant
 from xbce._typing import Array, Namespace
 
 
@@ -119,7 +120,11 @@ class _Clipped(NamedTuple):
 def _clipped(xp: Namespace, x: Array, gamma: Any, clip: float) -> _Clipped:
     high, middle, low = _logit(clip, float(xp.finfo(x.dtype).eps))
     zeros = xp.zeros_like(x)
-    distance = ((x - high) - middle) - low
+    # The rest is taken off where it counts only: a compiler would add constants up beforehand.
+    distance = x - high
+    near = distance < 1
+    distance = distance - xp.where(near, zeros + middle, zeros)
+    distance = distance - xp.where(near, zeros + low, zeros)
     # On the left of x₀ is a constant, so that autodiff meets no power or logarithm of 0 there.
     left = distance <= 0
     x = xp.where(left, zeros + (high + 1), x)
@@ -148,6 +153,7 @@ def _bend(parts: _Clipped, gamma: Any) -> Array:
     return parts.power * each * (parts.up * parts.down) ** 2
 
 
+@constant
 def _logit(clip: float, eps: float) -> tuple[float, float, float]:
     """The logit of the clip as the sum of three numbers that a dtype of this precision holds."""
     context = Context(prec=80)

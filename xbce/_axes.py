@@ -4,7 +4,7 @@ from operator import index
 from typing import Any
 
 from xbce import _arguments
-from xbce._typing import Array, Shape
+from xbce._typing import Array, Namespace, Shape
 
 
 def without_axis(shape: Shape, axis: int) -> Shape:
@@ -45,9 +45,18 @@ def axes(axis: Any, rank: int, over_classes: bool) -> tuple[int, ...] | None:
     return None if len(found) == rank else tuple(found)
 
 
+def moved(xp: Namespace, array: Array, source: int, target: int) -> Array:
+    """The array with an axis in another place; `moveaxis` of PyTorch knows no `torch.vmap`."""
+    axes = list(range(array.ndim))
+    axes.insert(target % array.ndim, axes.pop(source))
+    return xp.permute_dims(array, tuple(axes))
+
+
 def integer(argument: str, value: Any) -> int:
     """An integer of Python or NumPy."""
     try:
-        return index(value)
+        if not isinstance(value, bool):
+            return index(value)
+        raise TypeError
     except TypeError:
         _arguments.fail(TypeError, f"`{argument}` must be an integer; got {type(value).__name__}.")

@@ -101,7 +101,7 @@ def _over_classes(values: Values, where: Array) -> Array:
             f"`where` must broadcast to the losses, or to `{values.argument}` to leave classes "
             f"out; got {shape} beside {values.shape} and {target}.",
         )
-    return values.xp.moveaxis(where, values.class_axis, -1)
+    return _axes.moved(values.xp, where, values.class_axis or 0, -1)
 
 
 def counted(values: Values, labels: Array, ignore_index: Any) -> Array | None:

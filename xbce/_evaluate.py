@@ -89,7 +89,7 @@ def evaluate(
 def _moved_back(xp: Namespace, results: Results, output: Output, axis: int) -> Results:
     """The results with the axis of classes where that of the logits was."""
     losses = results[: output == "value_and_gradient"]
-    return (*losses, *[xp.moveaxis(slopes, -1, axis) for slopes in results[len(losses) :]])
+    return (*losses, *[_axes.moved(xp, slopes, -1, axis) for slopes in results[len(losses) :]])
 
 
 class _Call(NamedTuple):
@@ -132,7 +132,7 @@ def _prepared(
     operands["logits"] = logits
     if values is not None and class_axis != -1:
         for key in ("logits",) if loss.class_numbers else ("labels", "logits"):
-            operands[key] = xp.moveaxis(operands[key], class_axis, -1)
+            operands[key] = _axes.moved(xp, operands[key], class_axis, -1)
     constants: tuple[tuple[str, float], ...] = ()
     reduction, axes, sums_in = Reduction.NONE, None, None
     if weighting is not None:

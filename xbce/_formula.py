@@ -289,7 +289,8 @@ def one_hot(
         one = xp.where(
             xp.sum(xp.astype(at_label, x.dtype), axis=-1)[..., None] > 0, one, 0 * one + nan
         )
-    return xp.astype(at_label, x.dtype) * one
+    # Chosen, not multiplied: a compiler may take 0 times NaN for 0 where it sees a truth value.
+    return xp.where(xp.isnan(one), one, xp.astype(at_label, x.dtype))
 
 
 def masked(xp: Namespace, array: Array, mask: Array | None = None, fill: float = 0) -> Array:

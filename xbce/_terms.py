@@ -22,10 +22,15 @@ def weighted(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
         _mask(recipe, xp, found["mask"], arrays, parameters)
     if loss.over_classes:
         parameters["class_numbers"] = _backends.of(xp).numbers(xp, arrays[-1])
+    counted = None
     if recipe.smoothed or recipe.chosen:
-        _change_labels(recipe, xp, found, arrays, parameters.get("class_numbers"))
+        counted = _change_labels(recipe, xp, found, arrays, parameters.get("class_numbers"))
     results = recipe.formula(xp, *arrays, **parameters)
     results = results if type(results) is tuple else (results,)
+    if counted is not None:  # in a row of NaN too a class that is left out has no slope
+        results = tuple(
+            [r if r.ndim < counted.ndim else _formula.masked(xp, r, counted) for r in results]
+        )
     weights = weights_of_each(recipe, xp, found) if recipe.weighs_each else None
     factor: Any = weights
     if "share" in found:
@@ -41,8 +46,11 @@ def weighted(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
 
 def _change_labels(
     recipe: Recipe, xp: Namespace, found: Operands, arrays: list[Array], class_numbers: Array
-) -> None:
-    """Smooth labels, and leave classes out, numbers of classes as the probabilities they are."""
+) -> Array | None:
+    """Smooth labels, and leave classes out, numbers of classes as the probabilities they are.
+
+    Returns the mask of the classes that count, if there is one.
+    """
     labels, logits = arrays
     class_count: Any = logits.shape[-1] if recipe.loss.over_classes else 2
     counted = None
@@ -55,6 +63,7 @@ def _change_labels(
     if recipe.smoothed:
         labels = _formula.smooth(xp, labels, found["label_smoothing"], class_count)
     arrays[0] = _formula.masked(xp, labels, counted)
+    return counted
 
 
 def _mask(

@@ -14,6 +14,12 @@ def compiling() -> bool:
     return torch is not None and bool(torch.compiler.is_compiling())
 
 
+def constant(function: _Function) -> _Function:
+    """Let torch.compile call the function, of numbers, in place of following it."""
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
 def cached(function: _Function) -> _Function:
     """Keep what the function returns, by its arguments, except in a trace."""
     kept = lru_cache(maxsize=4096)(function)
