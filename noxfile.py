@@ -18,7 +18,10 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 TORCH = "torch==2.13.0"
 TEST = nox.project.dependency_groups(PROJECT, "test")
 ONCE = ("audits", "fixtures", "peers_page", "tutorial", "vectors", "wrong_losses")
-"""Tests of the test kit, which depend little on the Python and on NumPy: one session runs them."""
+"""Tests of the test kit, which depend little on the Python and on NumPy: one session runs them.
+
+On JAX, where XLA compiles each shape, `nox -s thorough` does.
+"""
 PARALLEL = ("-n", "auto", "--maxprocesses", "8")
 CUPY = {  # and what it compiles its kernels with
     "newest": ("cupy-cuda13x", nox.project.dependency_groups(PROJECT, "emulator")),
@@ -83,7 +86,8 @@ def torch(session: nox.Session) -> None:
 @nox.session
 def jax(session: nox.Session) -> None:
     """JAX: eager, jitted, and with 64 bits switched off; losses of optax."""
-    check_backend(session, "jax", "jax", "optax")
+    session.install("jax", "optax", *TEST, "-e", ".")
+    run_tests(session, "--backend", "jax", *without_kit())
 
 
 @nox.session
@@ -165,6 +169,8 @@ def thorough(session: nox.Session) -> None:
     """Every promise of accuracy, on millions of values: a quarter of an hour on two cores."""
     session.install(TORCH, "jax", "dask[array]", *TEST, "-e", ".")
     run_tests(session, "tests/test_accuracy.py", "--thorough", "-n", "0")
+    kit = [f"tests/test_{name}.py" for name in ONCE]
+    run_tests(session, "--backend", "jax", *kit)
 
 
 @nox.session(default=False)

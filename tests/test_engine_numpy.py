@@ -19,6 +19,8 @@ from xbce._losses import Loss
 from xbce.derivatives import gradient_hessian, softmax_value_and_grad, value_and_grad
 from xbce.losses import Reduction
 
+pytestmark = pytest.mark.backend("numpy")
+
 RNG = np.random.default_rng(3)
 X = 6 * RNG.normal(size=(400, 8))
 X[::97, 3], X[1::97, 5] = np.inf, -np.inf

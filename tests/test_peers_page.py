@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.backend("numpy")
+
 DOCS = Path(__file__).parent.parent / "docs"
 sys.path.append(str(DOCS))
 peer_tables = import_module("peer_tables")

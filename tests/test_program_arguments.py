@@ -11,6 +11,8 @@ from xbce._numbers import Argument
 from xbce._program import Program
 from xbce._recorder import record
 
+pytestmark = pytest.mark.backend("numpy")
+
 FLOAT32 = np.dtype("float32")
 
 

@@ -17,6 +17,7 @@ and 0 on the left of it.
 """
 
 from decimal import Context, Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from xbce._focal import focal_gradient, focal_gradient_and_hessian, focal_loss, focal_terms
@@ -79,9 +80,7 @@ def asymmetric_gradient_and_hessian(
         parts = _clipped(xp, x, gamma_negative, clip)
         slope = _slope(parts, gamma_negative)
         negative = slope, _bend(parts, gamma_negative) + (parts.down - parts.up) * slope
-    one, other = scaled_by(pos_weight, z), 1 - z
-    first, second = (one * a + other * b for a, b in zip(positive, negative, strict=True))
-    return first, second
+    return _mixed(z, pos_weight, positive, negative)
 
 
 def asymmetric_terms(
@@ -101,9 +100,15 @@ def asymmetric_terms(
         parts = _clipped(xp, x, gamma_negative, clip)
         slope = _slope(parts, gamma_negative)
         negative = slope, abs(_bend(parts, gamma_negative)) + slope
+    return _mixed(z, pos_weight, positive, negative)
+
+
+def _mixed(
+    z: Array, pos_weight: Any, positive: tuple[Array, Array], negative: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    """Of each pair the mean by the label."""
     one, other = scaled_by(pos_weight, z), 1 - z
-    first, second = (one * a + other * b for a, b in zip(positive, negative, strict=True))
-    return first, second
+    return one * positive[0] + other * negative[0], one * positive[1] + other * negative[1]
 
 
 class _Clipped(NamedTuple):
@@ -156,13 +161,19 @@ def _bend(parts: _Clipped, gamma: Any) -> Array:
 @constant
 def _logit(clip: float, eps: float) -> tuple[float, float, float]:
     """The logit of the clip as the sum of three numbers that a dtype of this precision holds."""
+    return _logit_in_parts(float(clip), eps > 1e-10)
+
+
+@lru_cache(maxsize=1024)
+def _logit_in_parts(clip: float, short: bool) -> tuple[float, float, float]:
+    """The same; of float32, whose numbers have 24 bits, where they are to be short."""
     context = Context(prec=80)
-    m = Decimal(float(clip))
+    m = Decimal(clip)
     rest = context.subtract(context.ln(m), context.ln(context.subtract(Decimal(1), m)))
     parts = []
     for _ in range(3):
         number = float(rest)
-        if eps > 1e-10:  # of float32, whose numbers have 24 bits
+        if short:
             moved = number * (2.0**29 + 1)
             number = moved - (moved - number)
         parts.append(number)
