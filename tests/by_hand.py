@@ -15,6 +15,7 @@ from xbce.testing import as_numpy
 REDUCING = [reduction for reduction in Reduction if reduction is not Reduction.NONE]
 BAD = [np.nan, np.inf, -np.inf]
 
+CLASSES = 3
 GAMMAS = {"gamma_positive": 1.0, "gamma_negative": 3.0, "clip": 0.1}
 FOCAL = {"alpha": 0.25, "gamma": 2.0}
 SIGMOIDS = {
@@ -202,3 +203,12 @@ def close(actual, desired, case="", scale=1.0):
     actual, desired = as_numpy(actual), np.asarray(desired)
     assert actual.shape == desired.shape, case
     np.testing.assert_allclose(actual, desired, rtol=1e-5, atol=3e-6 * scale, err_msg=str(case))
+
+
+def labels_and_logits(kind, shape, seed=3):
+    """Labels and logits whose losses are of this shape, in float64."""
+    rng = np.random.default_rng(seed)
+    x = 2 * rng.normal(size=(*shape, CLASSES) if kind in SOFTMAXES else shape)
+    if kind == "sparse":
+        return rng.integers(0, CLASSES, shape), x
+    return (rng.random(x.shape) < 0.5).astype(float), x

@@ -38,10 +38,12 @@ def test_results_are_where_the_logits_are(current, fuse):
                 nn.sigmoid_cross_entropy_with_logits(labels=a["z"], logits=a["x"]),
                 losses.sigmoid_cross_entropy(a["z"], a["x"], where=a["z"]),
                 *derivatives.value_and_grad(a["z"], a["x"], where=False),
+                losses.sigmoid_cross_entropy(a["z"], a["x"], where=a["z"], axis=1, ignore_index=0),
                 losses.softmax_cross_entropy(a["z"], a["x"]),
+                losses.softmax_cross_entropy(a["z"], a["x"], where=a["z"]),
             ]
             assert cupy.cuda.runtime.getDevice() == current
-        assert [array.device.id for array in found] == [device] * 5
+        assert [array.device.id for array in found] == [device] * 7
 
 
 @pytest.mark.parametrize("name", [*CALLS, *ELEMENTS])

@@ -76,8 +76,7 @@ def mask(values: Values, where: Any) -> Array | None:
         if where:
             return None
         array = values.array if values.class_axis is None else values.array[_first(values)]
-        with _backends.of(values.xp).at(array):
-            return array < array  # nowhere, NaN included, in whatever way the library keeps arrays
+        return array < array  # nowhere, NaN included, in whatever way the library keeps arrays
     _arguments.namespace({values.argument: values.array, "where": where})
     if where.dtype != values.xp.bool:
         _arguments.fail(TypeError, f"`where` must be of dtype bool; got {where.dtype}. Compare it.")

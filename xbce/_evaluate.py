@@ -239,6 +239,13 @@ def _add_weighting(operands: dict[str, Any], values: Values, weighting: Weightin
     weights = _companions.weights(values, weighting.weights)
     if not is_one(weights):
         operands["weights"] = weights
+    if weighting.where is not None or weighting.ignore_index is not None:
+        with _backends.of(values.xp).at(values.array):
+            _add_masks(operands, values, weighting)
+
+
+def _add_masks(operands: dict[str, Any], values: Values, weighting: Weighting) -> None:
+    """Add the mask of the losses, and, where classes are left out, that of these."""
     masks: list[Any] = []
     if weighting.ignore_index is not None:
         masks.append(_companions.counted(values, operands["labels"], weighting.ignore_index))
