@@ -34,6 +34,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(_numpy, "PARALLEL", 16)
     monkeypatch.setattr(_numpy, "BLOCK", 256)
     monkeypatch.setattr(_numpy, "SHARED", 2048)
+    monkeypatch.setattr(_numpy, "BESIDE", 0)
 
 
 LAYOUTS = {

@@ -194,7 +194,8 @@ def test_a_long_chain_needs_few_buffers():
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks so small that small arrays have many, and threads at once."""
-    for name, size in {"SMALL": 300, "PARALLEL": 700, "BLOCK": 2**12, "SHARED": 2**14}.items():
+    sizes = {"SMALL": 300, "PARALLEL": 700, "BLOCK": 2**12, "SHARED": 2**14, "BESIDE": 0}
+    for name, size in sizes.items():
         monkeypatch.setattr(_numpy, name, size)
 
 

@@ -127,7 +127,7 @@ def _clipped(xp: Namespace, x: Array, gamma: Any, clip: float) -> _Clipped:
     zeros = xp.zeros_like(x)
     # The rest is taken off where it counts only: a compiler would add constants up beforehand.
     distance = x - high
-    near = distance < 1
+    near = distance < 1e4
     distance = distance - xp.where(near, zeros + middle, zeros)
     distance = distance - xp.where(near, zeros + low, zeros)
     # On the left of x₀ is a constant, so that autodiff meets no power or logarithm of 0 there.
@@ -138,7 +138,8 @@ def _clipped(xp: Namespace, x: Array, gamma: Any, clip: float) -> _Clipped:
     e = xp.exp(xp.where(positive, -x, x))
     up, down = 1 / (1 + e), e / (1 + e)
     up, down = xp.where(positive, up, down), xp.where(positive, down, up)
-    p, rest = (1 - clip) * up * -xp.expm1(-distance), down + clip
+    m = zeros + clip  # so that 1 - m is as exact as the arrays are
+    p, rest = (1 - m) * up * -xp.expm1(-distance), down + m
     gone = left | (p == 0)
     p = xp.where(gone, zeros + 0.5, p)
     loss = xp.where(p < 0.5, -xp.log1p(-p), -xp.log(rest))

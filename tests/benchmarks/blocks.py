@@ -59,7 +59,7 @@ def block_sizes():
         z, x = arrays(dtype, SIZE)
 
         def run(power, threads, function=function, z=z, x=x):
-            _numpy.BLOCK, _numpy.SHARED = 2**power, threads * 2**power
+            _numpy.BLOCK, _numpy.SHARED = 2**power, threads * (2**power + _numpy.BESIDE)
             with options(threads=threads):
                 return timed(function, z, x)
 
