@@ -77,10 +77,10 @@ def exact_family(
 def exact_asymmetric(
     z: Any, x: Any, gamma_positive: float, gamma_negative: float, clip: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The asymmetric loss, its first and second derivative, in 1000 digits, of which half may cancel.
+    """The asymmetric loss, its first and second derivative, in 1000 digits.
 
-    By the chain rule from u^γ*(-log(1 - u)), with u the probability of what is not the label,
-    which of negatives is clipped.
+    Half of them may cancel. By the chain rule from u^γ*(-log(1 - u)), with u the probability of
+    what is not the label, which of negatives is clipped.
     """
 
     def part(u: Any, g: Any) -> tuple[Any, Any, Any]:
