@@ -42,17 +42,24 @@ def kept_by_nodes(node):
     return found
 
 
+MAKING_MASKS = ("ignored", "where[batch,classes]")
+"""Calls that make a mask of the labels, or of the mask over the classes: a byte for each loss."""
+
+
 @pytest.mark.parametrize("rows", [2, 20_000])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
-@pytest.mark.parametrize("call", KEEPING.values(), ids=KEEPING)
-def test_autograd_keeps_nothing_but_the_arguments(call, rows, dtype):
+@pytest.mark.parametrize("name", KEEPING)
+def test_autograd_keeps_nothing_but_the_arguments(name, rows, dtype):
     """A graph that keeps an array for each operation is what runs out of memory in training."""
-    a = tensors(rows, dtype)
+    call, a = KEEPING[name], tensors(rows, dtype)
     a["x"].requires_grad_()
     given = {tensor.untyped_storage().data_ptr() for tensor in a.values()}
     kept = kept_by_autograd(lambda: call(a))
     more = [size for address, size in kept.items() if address not in given]
-    assert not more, f"{len(more)} more, of {sum(more)} bytes"
+    making = any(part in name for part in MAKING_MASKS)
+    most = a["hard" if name.startswith("sigmoid") else "number"].numel() if making else 0
+    assert len(more) <= making, f"{len(more)} more, of {sum(more)} bytes"
+    assert sum(more) <= most
     # Right all the same.
     with xbce.options(fuse=False):
         x = a["x"].detach().clone().requires_grad_()
