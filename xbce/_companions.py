@@ -86,12 +86,12 @@ def mask(values: Values, where: Any) -> Array | None:
     if values.class_axis is not None:
         where = without_column(where, values)
         if where.ndim == values.array.ndim:
-            return _over_classes(values, where)
+            return _over_classes(values, where, values.class_axis)
     _check_stretches("where", where, values)
     return where
 
 
-def _over_classes(values: Values, where: Array) -> Array:
+def _over_classes(values: Values, where: Array, class_axis: int) -> Array:
     """A mask of the rank of the logits, its classes on the last axis."""
     shape, target = tuple(where.shape), tuple(values.array.shape)
     if not _stretches(shape, target):
@@ -100,7 +100,7 @@ def _over_classes(values: Values, where: Array) -> Array:
             f"`where` must broadcast to the losses, or to `{values.argument}` to leave classes "
             f"out; got {shape} beside {values.shape} and {target}.",
         )
-    return _axes.moved(values.xp, where, values.class_axis or 0, -1)
+    return _axes.moved(values.xp, where, class_axis, -1)
 
 
 def counted(values: Values, labels: Array, ignore_index: Any) -> Array | None:

@@ -26,6 +26,7 @@ from xbce._formula import (
     sigmoid_terms,
     tangent,
 )
+from xbce._numbers import is_number
 from xbce._typing import Array, Namespace
 
 
@@ -105,7 +106,7 @@ def focal_gradient_and_hessian(
         pull = rate * parts.inner
         # r/γ, which nobody needs where γ, of an array, is 0
         share = rate / (
-            _held(xp, x, gamma) if _is_number(gamma) else xp.where(gamma == 0, 0 * gamma + 1, gamma)
+            _held(xp, x, gamma) if is_number(gamma) else xp.where(gamma == 0, 0 * gamma + 1, gamma)
         )
         bend = 2 * rate * first + pull * (rate - share + middle)
         first, second = power * (first + pull), power * (second + bend)
@@ -170,7 +171,7 @@ def _focal(
     certain, ones = b == 0, zeros + 1
     mixed = xp.where(certain, ones, a * e + b)
     y = x * sign
-    if not _is_number(gamma) or gamma < float(xp.finfo(x.dtype).eps) ** -2:
+    if not is_number(gamma) or gamma < float(xp.finfo(x.dtype).eps) ** -2:
         scaled = gamma * e
         power = xp.exp(-gamma * curved) * _power(xp, mixed, ones, gamma)
         power = power * _decay(xp, xp.where(certain, y, zeros), zeros, gamma)
@@ -205,11 +206,11 @@ def _rate(xp: Namespace, z: Array, parts: _Focal, gamma: Any) -> Array:
 
 def _power(xp: Namespace, u: Array, ones: Array, gamma: Any) -> Array:
     """u^γ, such that autodiff finds its first two derivatives finite down to the smallest u."""
-    if _is_number(gamma) and gamma >= 2:
+    if is_number(gamma) and gamma >= 2:
         return u**gamma
     # They pass through u^(γ - 2), which overflows where u is tiny: there u is scaled up.
     low, scale = (2.0**-60, 2.0**90) if xp.finfo(u.dtype).eps > 1e-10 else (2.0**-500, 2.0**640)
-    tiny = u < low if _is_number(gamma) else (u < low) & (gamma < 2)
+    tiny = u < low if is_number(gamma) else (u < low) & (gamma < 2)
     scaled = u * xp.where(tiny, ones * scale, ones)
     return scaled**gamma * xp.where(tiny, ones * scale**-gamma, ones)
 
@@ -218,7 +219,7 @@ def _decay(xp: Namespace, y: Array, zeros: Array, gamma: Any) -> Array:
     """exp(γ*y), with the rounding error of the product, found by splitting both factors."""
     # The bits of half of y, and those to split off γ: a number has 53, an array those of its dtype.
     bits = 12 if xp.finfo(y.dtype).eps > 1e-10 else 27
-    if _is_number(gamma):
+    if is_number(gamma):
         rest, slowest = (41 if bits == 12 else 27), max(gamma, 1.0)
     else:
         rest, slowest = bits, xp.where(gamma > 1, gamma, 0 * gamma + 1)
@@ -241,16 +242,11 @@ def _balance(z: Array, alpha: Any) -> Array:
     return alpha * z + (1 - alpha) * (1 - z)
 
 
-def _is_number(gamma: Any) -> bool:
-    """Whether it may be looked at, and is no array."""
-    return isinstance(gamma, (int, float))
-
-
 def _is_zero(gamma: Any) -> bool:
     """Whether nothing is left of u^γ; of an array some may be 0, and others not."""
-    return _is_number(gamma) and gamma == 0
+    return is_number(gamma) and gamma == 0
 
 
 def _held(xp: Namespace, x: Array, gamma: Any) -> Any:
     """γ as the dtype of x can hold it."""
-    return min(gamma, float(xp.finfo(x.dtype).max) / 2) if _is_number(gamma) else gamma
+    return min(gamma, float(xp.finfo(x.dtype).max) / 2) if is_number(gamma) else gamma

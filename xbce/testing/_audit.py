@@ -56,8 +56,8 @@ def audit(
         `loss_fn`, and other libraries are audited without a gradient.
     hessian_fn : callable, optional
         ``hessian_fn(labels, logits)``, the second derivative of each loss by each logit; by
-        default the attribute ``hessian`` of `loss_fn`, or not audited. Nor is that of softmax
-        losses, of which there is no exact one.
+        default the attribute ``hessian`` of `loss_fn`, or not audited. Of softmax losses it is
+        the diagonal, in the shape of the logits.
     classes : int, optional
         The number of classes of a loss over them, 10 by default. Logits are of several
         scales, with ties and masked classes.
