@@ -20,10 +20,16 @@ from decimal import Context, Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from xbce._focal import focal_gradient, focal_gradient_and_hessian, focal_loss, focal_terms
+from xbce._focal import (
+    focal_gradient,
+    focal_gradient_and_hessian,
+    focal_loss,
+    focal_terms,
+    focal_value_and_gradient,
+)
 from xbce._formula import product, scaled_by
 from xbce._tracing import constant
-from xbce._typing import Array, Namespace
+from xbce._typing import Array, Formula, Namespace
 
 
 def asymmetric_loss(
@@ -36,12 +42,7 @@ def asymmetric_loss(
     clip: float = 0.05,
 ) -> Array:
     """The focal loss of a positive and the clipped one of a negative, weighed by the label."""
-    positive = focal_loss(xp, xp.ones_like(x), x, gamma=gamma_positive)
-    if clip == 0:
-        negative = focal_loss(xp, xp.zeros_like(x), x, gamma=gamma_negative)
-    else:
-        parts = _clipped(xp, x, gamma_negative, clip)
-        negative = parts.power * parts.loss
+    positive, negative = _sides(xp, x, gamma_positive, gamma_negative, clip, focal_loss, _value)
     return product(xp, scaled_by(pos_weight, z), positive) + product(xp, 1 - z, negative)
 
 
@@ -55,12 +56,26 @@ def asymmetric_gradient(
     clip: float = 0.05,
 ) -> Array:
     """The derivative of the loss by x."""
-    positive = focal_gradient(xp, xp.ones_like(x), x, gamma=gamma_positive)
-    if clip == 0:
-        negative = focal_gradient(xp, xp.zeros_like(x), x, gamma=gamma_negative)
-    else:
-        negative = _slope(_clipped(xp, x, gamma_negative, clip), gamma_negative)
+    positive, negative = _sides(xp, x, gamma_positive, gamma_negative, clip, focal_gradient, _slope)
     return scaled_by(pos_weight, z) * positive + (1 - z) * negative
+
+
+def asymmetric_value_and_gradient(
+    xp: Namespace,
+    z: Array,
+    x: Array,
+    pos_weight: Any = None,
+    gamma_positive: Any = 1.0,
+    gamma_negative: Any = 4.0,
+    clip: float = 0.05,
+) -> tuple[Array, Array]:
+    """The loss and its derivative by x."""
+    positive, negative = _sides(
+        xp, x, gamma_positive, gamma_negative, clip, focal_value_and_gradient, _value_and_slope
+    )
+    one, other = scaled_by(pos_weight, z), 1 - z
+    loss = product(xp, one, positive[0]) + product(xp, other, negative[0])
+    return loss, one * positive[1] + other * negative[1]
 
 
 def asymmetric_gradient_and_hessian(
@@ -73,14 +88,11 @@ def asymmetric_gradient_and_hessian(
     clip: float = 0.05,
 ) -> tuple[Array, Array]:
     """The first and second derivative of the loss by x."""
-    positive = focal_gradient_and_hessian(xp, xp.ones_like(x), x, gamma=gamma_positive)
-    if clip == 0:
-        negative = focal_gradient_and_hessian(xp, xp.zeros_like(x), x, gamma=gamma_negative)
-    else:
-        parts = _clipped(xp, x, gamma_negative, clip)
-        slope = _slope(parts, gamma_negative)
-        negative = slope, _bend(parts, gamma_negative) + (parts.down - parts.up) * slope
-    return _mixed(z, pos_weight, positive, negative)
+    return _mixed(
+        z,
+        pos_weight,
+        *_sides(xp, x, gamma_positive, gamma_negative, clip, focal_gradient_and_hessian, _slopes),
+    )
 
 
 def asymmetric_terms(
@@ -93,14 +105,25 @@ def asymmetric_terms(
     clip: float = 0.05,
 ) -> tuple[Array, Array]:
     """Gradient and Hessian with each of their terms taken as positive."""
-    positive = focal_terms(xp, xp.ones_like(x), x, gamma=gamma_positive)
+    return _mixed(
+        z, pos_weight, *_sides(xp, x, gamma_positive, gamma_negative, clip, focal_terms, _terms)
+    )
+
+
+def _sides(
+    xp: Namespace,
+    x: Array,
+    gamma_positive: Any,
+    gamma_negative: Any,
+    clip: float,
+    focal: Formula,
+    clipped: Formula,
+) -> tuple[Any, Any]:
+    """Of a positive and a negative what one formula gives of the focal loss, one of the clipped."""
+    positive = focal(xp, xp.ones_like(x), x, gamma=gamma_positive)
     if clip == 0:
-        negative = focal_terms(xp, xp.zeros_like(x), x, gamma=gamma_negative)
-    else:
-        parts = _clipped(xp, x, gamma_negative, clip)
-        slope = _slope(parts, gamma_negative)
-        negative = slope, abs(_bend(parts, gamma_negative)) + slope
-    return _mixed(z, pos_weight, positive, negative)
+        return positive, focal(xp, xp.zeros_like(x), x, gamma=gamma_negative)
+    return positive, clipped(_clipped(xp, x, gamma_negative, clip), gamma_negative)
 
 
 def _mixed(
@@ -146,6 +169,11 @@ def _clipped(xp: Namespace, x: Array, gamma: Any, clip: float) -> _Clipped:
     return _Clipped(xp.where(gone, zeros, p**gamma), loss, p, rest, up, down)
 
 
+def _value(parts: _Clipped, gamma: Any) -> Array:
+    """p^γ*l."""
+    return parts.power * parts.loss
+
+
 def _slope(parts: _Clipped, gamma: Any) -> Array:
     """The derivative of p^γ*l by x."""
     each = gamma * (parts.loss / parts.p) + 1 / parts.rest
@@ -157,6 +185,23 @@ def _bend(parts: _Clipped, gamma: Any) -> Array:
     share, own = 1 / parts.p, 1 / parts.rest
     each = gamma * share * ((gamma - 1) * (parts.loss * share) + 2 * own) + own * own
     return parts.power * each * (parts.up * parts.down) ** 2
+
+
+def _value_and_slope(parts: _Clipped, gamma: Any) -> tuple[Array, Array]:
+    """The two of them."""
+    return _value(parts, gamma), _slope(parts, gamma)
+
+
+def _slopes(parts: _Clipped, gamma: Any) -> tuple[Array, Array]:
+    """The first and second derivative of p^γ*l by x."""
+    slope = _slope(parts, gamma)
+    return slope, _bend(parts, gamma) + (parts.down - parts.up) * slope
+
+
+def _terms(parts: _Clipped, gamma: Any) -> tuple[Array, Array]:
+    """The same with each term taken as positive."""
+    slope = _slope(parts, gamma)
+    return slope, abs(_bend(parts, gamma)) + slope
 
 
 @constant

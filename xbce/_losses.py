@@ -185,7 +185,7 @@ ASYMMETRIC = Loss(
     "asymmetric_sigmoid",
     _asymmetric.asymmetric_loss,
     _asymmetric.asymmetric_gradient,
-    None,
+    _asymmetric.asymmetric_value_and_gradient,
     _asymmetric.asymmetric_gradient_and_hessian,
     parameters=(
         _POS_WEIGHT,
