@@ -46,8 +46,8 @@ class Recipe:
         Those that are part of the recipe.
     smoothed, masked, chosen : bool
         Whether there is a ``label_smoothing``, a ``mask``, and ``classes``.
-    spread : bool
-        Whether labels, numbers of classes, become probabilities first.
+    spread : Loss or None
+        That of the probabilities that labels, numbers of classes, become first.
     weights : {None, "number", "array"}
         What the weights are; a number may be an array of rank 0 where a compiler made one of it.
     weighs_each : bool
@@ -69,7 +69,7 @@ class Recipe:
     smoothed: bool
     masked: bool
     chosen: bool
-    spread: bool
+    spread: Loss | None
     weights: Literal["number", "array"] | None
     weighs_each: bool
     casts: tuple[tuple[str, tuple[str, ...]], ...]
@@ -79,8 +79,8 @@ class Recipe:
 
     def giving(self, output: Output, result: str) -> "Recipe":
         """The same with another output, in this dtype."""
-        loss = self.loss.spread if self.spread and self.loss.spread else self.loss
-        return replace(self, output=output, formula=loss.formula(output), result=result)
+        formula = (self.spread or self.loss).formula(output)
+        return replace(self, output=output, formula=formula, result=result)
 
     def shape(self, operands: Operands) -> Shape:
         """The shape of the losses."""
@@ -158,7 +158,7 @@ def recipe_of(
         smoothed=smoothed,
         masked="mask" in kinds,
         chosen=chosen,
-        spread=spread is not None,
+        spread=spread,
         weights=weights,
         weighs_each="mask" in kinds
         or weights == "array"

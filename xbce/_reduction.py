@@ -119,9 +119,14 @@ def count(xp: Namespace, array: Array, dtype: DType, axes: tuple[int, ...] | Non
                 "switch 64 bits on (JAX's jax_enable_x64), or reduce by weighted_sum."
             )
     present = xp.astype(array != 0 if array.dtype != xp.bool else array, xp.uint8)
+    return xp.astype(total(xp, present, integers, axes), dtype)
+
+
+def total(xp: Namespace, array: Array, dtype: DType, axes: tuple[int, ...] | None = None) -> Array:
+    """The sum of all, or along axes, which are kept with size 1."""
     if axes is None:
-        return xp.astype(xp.sum(present, dtype=integers), dtype)
-    return xp.astype(xp.sum(present, axis=axes, dtype=integers, keepdims=True), dtype)
+        return xp.sum(array, dtype=dtype)
+    return xp.sum(array, axis=axes, dtype=dtype, keepdims=True)
 
 
 def repeats(shape: Shape, target: Shape, axes: tuple[int, ...] | None = None) -> Size:

@@ -128,11 +128,8 @@ def _sums(recipe: Recipe, xp: Namespace, operands: Operands) -> Results:
 
 
 def _total(recipe: Recipe, xp: Namespace, array: Array) -> Array:
-    """The sum of all, or along axes, which are kept with size 1."""
-    wide = dtype_of(xp, recipe.sums_in)
-    if recipe.axes is None:
-        return xp.sum(array, dtype=wide)
-    return xp.sum(array, axis=recipe.axes, dtype=wide, keepdims=True)
+    """The sum that a recipe asks for."""
+    return _reduction.total(xp, array, dtype_of(xp, recipe.sums_in), recipe.axes)
 
 
 # --- what the sum is divided by -----------------------------------------------------
