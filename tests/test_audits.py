@@ -51,7 +51,7 @@ def test_every_loss_passes_with_its_derivatives(loss, parameters, dtype):
     measured = {region.quantity for region in report.regions}
     assert measured == set(QUANTITIES if second else QUANTITIES[:2])
     assert {special.quantity for special in report.specials} == measured
-    assert len(report.rules) == 7 * len(measured)
+    assert len(report.rules) == 8 * len(measured)
 
 
 @numpy_only
@@ -173,6 +173,8 @@ def test_what_is_not_taken_is_said_clearly():
             audit_reduction(lambda z, x: 0, np, shapes=shapes)
     with pytest.raises(ValueError, match="`class_weights` must be 2 numbers for sigmoid"):
         audit_reduction(lambda z, x: 0, np, class_weights=(1, 2, 3))
+    with pytest.raises(ValueError, match="`ignore_index` is for labels that are numbers; those of"):
+        audit_reduction(lambda z, x: 0, np, loss="softmax_cross_entropy", ignore_index=-1)
     with pytest.raises(ValueError, match="`rows` must be at least 0; got -1"):
         audit_reduction(lambda z, x: 0, np, rows=-1)
     with pytest.raises(ValueError, match="`samples` must be at least 1; got 0"):

@@ -5,7 +5,16 @@ from functools import partial
 import numpy as np
 import pytest
 from wrong_losses import ELEMENTS, GRADIENTS, right
-from wrong_reductions import CLASS_WEIGHTS, CLASSED, REDUCTIONS, classed
+from wrong_reductions import (
+    CLASS_WEIGHTS,
+    CLASSED,
+    REDUCTIONS,
+    ROWS,
+    UNREDUCED,
+    by_row,
+    classed,
+    ignoring,
+)
 
 import xbce
 from xbce.losses import Reduction
@@ -41,6 +50,36 @@ def test_a_wrong_reduction_is_found_and_named(name):
     function, what = REDUCTIONS[name]
     rows = 10**7 if name == "added one by one" else 0
     found(audit_reduction(function, np, DTYPES, rows=rows, name=name), what)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_wrong_loss_a_row_is_found_and_named(name):
+    function, what = ROWS[name]
+    found(audit_reduction(function, np, DTYPES, axis=-1, rows=0, name=name), what)
+
+
+@pytest.mark.parametrize("name", UNREDUCED)
+def test_wrong_unreduced_losses_are_found_and_named(name):
+    function, what = UNREDUCED[name]
+    options = {"reduction": Reduction.NONE, "rows": 0, "name": name}
+    found(audit_reduction(function, np, DTYPES, **options), what)
+
+
+def test_a_right_loss_a_row_passes():
+    right = partial(by_row, lambda w, keep: np.count_nonzero(w, axis=-1))
+    audit_reduction(right, np, DTYPES, axis=-1, rows=0, name="right").check()
+
+
+@pytest.mark.parametrize("number", [-1, -100, 255])
+def test_labels_that_are_ignored_are_audited_as_a_mask(number):
+    options = {"ignore_index": number, "rows": 0, "name": "ignoring"}
+    audit_reduction(partial(ignoring, number, "kept"), np, DTYPES, **options).check()
+    report = audit_reduction(partial(ignoring, number, "all"), np, DTYPES, **options)
+    found(report, "this is the sum over the number of those with weight before the mask, not ")
+    rule = next(rule for rule in report.rules if rule.name.startswith("a mask leaves elements"))
+    assert rule.example == f"labels [1.0, {number}.0], logits [2.0, 3.75]"
+    taken = partial(ignoring, -7, "kept")  # another number
+    found(audit_reduction(taken, np, DTYPES, **options), f"labels of {number} are not left out")
 
 
 @pytest.mark.parametrize("order", CLASS_WEIGHTS)

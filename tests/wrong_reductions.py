@@ -165,6 +165,12 @@ REDUCTIONS = {  # name: function, what is said of it
         "weights are normalised, so that their mean is 1",
     ),
     "weights twice": (partial(weighed, lambda w: w * w), "weights are applied twice"),
+    "weights without signs": (
+        lambda labels, logits, weights=None, where=None: right_reduction(
+            labels, logits, None if weights is None else np.abs(weights), where
+        ),
+        "a negative weight counts as what it is, or is an error",
+    ),
     "weights for a mask": (
         partial(weighed, lambda w: w != 0),
         "weights are taken for a mask: any but 0 counts 1",
@@ -220,6 +226,61 @@ REDUCTIONS = {  # name: function, what is said of it
     "added one by one": (added_one_by_one, "a long batch is summed as exactly as a short one"),
     "order": (first_row_only, "the order of rows does not matter"),
 }
+
+
+def by_row(divide, labels, logits, weights=None, where=None):
+    """A loss a row: its sum of weighted losses, divided."""
+    losses, w, keep = parts(labels, logits, weights, where)
+    below = np.asarray(divide(w, keep), logits.dtype)
+    return np.sum(losses * w, axis=-1) / np.where(below == 0, np.inf, below).astype(logits.dtype)
+
+
+def of_the_batch(labels, logits, weights=None, where=None):
+    return right_reduction(labels, logits, weights, where)
+
+
+ROWS = {  # name: function of a loss a row, what is said of it
+    "over all elements": (
+        partial(by_row, lambda w, keep: w.shape[-1]),
+        "this is the mean over all elements, not over those with weight",
+    ),
+    "over the mask": (
+        partial(by_row, lambda w, keep: keep.sum(axis=-1)),
+        "this is the mean over the elements that the mask keeps, not over those with weight",
+    ),
+    "over the batch": (
+        partial(by_row, lambda w, keep: np.count_nonzero(w)),
+        "this is the sum over the number of those with weight in the whole batch, not the mean",
+    ),
+    "weights ignored": (
+        lambda labels, logits, weights=None, where=None: by_row(
+            lambda w, keep: keep.sum(axis=-1), labels, logits, None, where
+        ),
+        "weights are ignored",
+    ),
+    "all axes": (of_the_batch, "this is reduced over all axes"),
+    "no axis": (
+        lambda *arrays, **options: np.prod(parts(*arrays, **options)[:2], axis=0),
+        "this is not reduced",
+    ),
+}
+UNREDUCED = {  # name: function of unreduced losses, what is said of it
+    "weights twice": (
+        lambda labels, logits, weights=None, where=None: np.prod(
+            parts(labels, logits, None if weights is None else weights**2, where)[:2], axis=0
+        ),
+        "weights are applied twice",
+    ),
+    "reduced": (of_the_batch, "this is reduced over all axes"),
+}
+
+
+def ignoring(number, counted, labels, logits, weights=None):
+    """The mean over labels that are not this number, or over all that are `counted`."""
+    kept = labels != number
+    total = reduced(lambda w, keep: 1, np.where(kept, labels, 0), logits, weights, kept)
+    weighted = parts(labels, logits, weights, kept if counted == "kept" else None)[1]
+    return total / np.asarray(max(np.count_nonzero(weighted), 1), logits.dtype)
 
 
 def smoothed(labels, amount):

@@ -12,6 +12,9 @@ from xbce import _arguments, _backends
 from xbce._typing import Array, DType, Namespace
 from xbce.testing._inputs import Format
 
+UPSTREAM = (2.0, 4.0, 8.0)
+"""What comes in from behind, where a gradient is found by differentiation: another one each."""
+
 
 class Maker:
     """Makes arrays of one library and dtype.
@@ -87,7 +90,7 @@ def differentiated(function: Callable[..., Array], xp: Namespace) -> Callable[..
             results = function(labels, x, **options)
             shape = tuple(results.shape)
             if shape and shape in (tuple(logits.shape), tuple(logits.shape[:-1])):
-                upstream = np.resize([2.0, 4.0, 8.0], shape)
+                upstream = np.resize(UPSTREAM, shape)
             return (results * array(upstream, results.dtype)).sum()
 
         gradient = differentiate(total, logits)

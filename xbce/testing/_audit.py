@@ -127,12 +127,11 @@ def audit(
     report = Report(name or _given.name_of(loss_fn))
     for dtype in dtypes:
         make = Maker(xp, dtype, device)
-        measure = Measure(
-            _complete(functions, make), exact, make, loss, given, classes, soft_labels
-        )
+        complete = _complete(functions, make)
+        measure = Measure(complete, exact, make, loss, given, classes, soft_labels)
         _fill(report, measure, samples)
         report.diagnoses.extend(
-            _diagnosis.of_losses(loss_fn, make, loss, given, classes, soft_labels)
+            _diagnosis.of_losses(complete, make, loss, given, classes, soft_labels)
         )
     return report
 

@@ -27,6 +27,7 @@ def audit_reduction(
     loss: str | Loss | None = None,
     label_smoothing: float = 0.0,
     class_weights: Sequence[float] | None = None,
+    ignore_index: int | None = None,
     gradient_fn: Callable[..., Array] | None = None,
     unreduced_fn: Callable[..., Array] | None = None,
     shapes: Sequence[str] | None = None,
@@ -63,6 +64,9 @@ def audit_reduction(
     class_weights : sequence of float, optional
         By which it multiplies weights, chosen by the label before that is smoothed: those of
         negatives and positives, or of three classes.
+    ignore_index : int, optional
+        The label that it leaves out, -100 for example. Labels are then what it is told of a mask
+        by, where it may take `where` too. Softmax losses of rows of labels have none.
     gradient_fn : callable, optional
         Its derivative by the logits, called in the same way. Where it is not given, it is the
         attribute ``gradient`` of `loss_fn`, or found by PyTorch and JAX; or not audited.
@@ -99,7 +103,7 @@ def audit_reduction(
         such parameter, or `xp` is no namespace or has no such dtype.
     ValueError
         If there is no such loss, dtype, reduction or kind of shape, class weights are too few or
-        too many, or `rows` is negative.
+        too many, `rows` is negative, or labels that are rows have an `ignore_index`.
 
     See Also
     --------
@@ -115,7 +119,7 @@ def audit_reduction(
     anything, NaN and infinity too, and changes neither, and what counts is not hidden where it is
     NaN; to leave rows out is not to have them; all left out gives 0; the weights' scale, the order
     of rows, and a batch split in two change what they should; the dtype stays, and inputs too.
-    Weights are not negative, and labels of classes sum to 1.
+    Labels of classes sum to 1.
 
     Examples
     --------
@@ -139,6 +143,12 @@ def audit_reduction(
     )
     dtypes, loss_fn = _given.names(dtypes, xp), _given.loss_function(loss_fn)
     takes, kinds = _given.taken(loss_fn), _given.shapes(shapes, KINDS)
+    if ignore_index is not None:
+        if chosen.over_classes and not chosen.class_numbers:
+            raise ValueError(
+                f"`ignore_index` is for labels that are numbers; those of {chosen.name} are rows."
+            )
+        takes = tuple(dict.fromkeys([*takes, "where"]))
     _given.at_least(0, rows=rows)
     if weights is not None and len(weights) != expected.classes:
         raise ValueError(
@@ -148,7 +158,9 @@ def audit_reduction(
     for dtype in dtypes:
         make = Maker(xp, dtype, device)
         slopes = gradient_of(loss_fn, gradient_fn, make.xp)
-        run = Run(loss_fn, slopes, unreduced_fn, make, expected, takes, kinds, rows, max_ulp)
+        run = Run(
+            loss_fn, slopes, unreduced_fn, make, expected, takes, kinds, rows, max_ulp, ignore_index
+        )
         with many_compilations(), np.errstate(all="ignore"):
             report.rules.extend(broken_rules(run))
         report.diagnoses.extend(_reduction_diagnosis.of_reduction(run))

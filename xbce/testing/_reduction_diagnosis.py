@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,13 +18,33 @@ from xbce.testing._diagnosis import SINGLE
 from xbce.testing._run import Run
 
 PHRASES = {
+    Reduction.NONE: "not reduced",
     Reduction.SUM: "the sum",
     Reduction.MEAN: "the mean by the sum of the weights, which normalises them",
     Reduction.SUM_OVER_BATCH_SIZE: "the mean over the elements that the mask keeps",
     Reduction.SUM_BY_NONZERO_WEIGHTS: "the mean over those with weight",
 }
-Denominator = Callable[[np.ndarray, np.ndarray, Call], Any]
-"""Of (weights, mask, call): what the terms are divided by, each or all."""
+
+
+class Weights(NamedTuple):
+    """What a hypothesis makes a denominator, or other weights, of."""
+
+    kept: np.ndarray
+    """The weights, 0 where the mask leaves out."""
+    all: np.ndarray
+    """The weights before the mask."""
+    mask: np.ndarray
+    axis: int | tuple[int, ...] | None
+    """Over which it is reduced: all where it is None, and none where it is empty."""
+    call: Call
+
+    def count(self, array: np.ndarray) -> Any:
+        """How many are not 0, along the axis, which stays."""
+        return np.count_nonzero(array, axis=self.axis, keepdims=True)
+
+
+Denominator = Callable[[Weights], Any]
+"""What the terms are divided by, each or all."""
 
 
 def _as_given(array: np.ndarray | None, weights: np.ndarray) -> int:
@@ -38,46 +58,62 @@ def _of_rows(weights: np.ndarray) -> Any:
 
 
 DENOMINATORS: dict[str, Denominator] = {
-    PHRASES[Reduction.SUM_BY_NONZERO_WEIGHTS]: lambda w, keep, call: np.count_nonzero(w),
-    "the mean over all elements": lambda w, keep, call: w.size,
-    PHRASES[Reduction.SUM_OVER_BATCH_SIZE]: lambda w, keep, call: np.count_nonzero(keep),
-    PHRASES[Reduction.MEAN]: lambda w, keep, call: w.sum(),
-    PHRASES[Reduction.SUM]: lambda w, keep, call: 1,
-    "the sum over the number of rows": lambda w, keep, call: len(w),
-    "the sum over the number of columns": lambda w, keep, call: w.shape[-1],
-    "the mean of the rows' means": lambda w, keep, call: _of_rows(w),
-    "the sum over the non-zero weights as they are given, not as they are broadcast": (
-        lambda w, keep, call: _as_given(call.weights, w)
-    ),
-    "the sum over the sum of the weights as they are given, not as they are broadcast": (
-        lambda w, keep, call: w.sum() if call.weights is None else np.sum(call.weights)
-    ),
-    "the sum over the places that the mask keeps as it is given, not as it is broadcast": (
-        lambda w, keep, call: _as_given(call.where, w)
+    PHRASES[Reduction.SUM_BY_NONZERO_WEIGHTS]: lambda w: w.count(w.kept),
+    "the mean over all elements": lambda w: w.count(np.ones_like(w.kept)),
+    PHRASES[Reduction.SUM_OVER_BATCH_SIZE]: lambda w: w.count(w.mask),
+    PHRASES[Reduction.MEAN]: lambda w: w.kept.sum(w.axis, keepdims=True),
+    PHRASES[Reduction.SUM]: lambda w: 1,
+    "the sum over the number of those with weight before the mask": lambda w: w.count(w.all),
+    "the sum over the sum of the weights before the mask": (
+        lambda w: w.all.sum(w.axis, keepdims=True)
     ),
 }
+WHOLE: dict[str, Denominator] = {
+    "the sum over the number of rows": lambda w: len(w.kept),
+    "the sum over the number of columns": lambda w: w.kept.shape[-1],
+    "the mean of the rows' means": lambda w: _of_rows(w.kept),
+    "the sum over the non-zero weights as they are given, not as they are broadcast": (
+        lambda w: _as_given(w.call.weights, w.kept)
+    ),
+    "the sum over the sum of the weights as they are given, not as they are broadcast": (
+        lambda w: w.kept.sum() if w.call.weights is None else np.sum(w.call.weights)
+    ),
+    "the sum over the places that the mask keeps as it is given, not as it is broadcast": (
+        lambda w: _as_given(w.call.where, w.kept)
+    ),
+}
+"""Those of a loss that is reduced to one number."""
+PLACES: dict[str, Denominator] = {
+    "the sum over the number of those with weight in the whole batch": (
+        lambda w: np.count_nonzero(w.kept)
+    ),
+    "the sum over the number of elements that the mask keeps in the whole batch": (
+        lambda w: np.count_nonzero(w.mask)
+    ),
+    "the sum over the number of all elements in the whole batch": lambda w: w.kept.size,
+    "the sum over the sum of the weights in the whole batch": lambda w: w.kept.sum(),
+}
+"""Those of a loss that is reduced over some axes."""
 MASKS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "": lambda keep: keep,
     "the mask is ignored": np.ones_like,
     "the mask is taken the other way round: True leaves out": np.logical_not,
 }
-Weigh = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-"""Of (weights, mask, weights before the mask): other weights."""
+Weigh = Callable[[Weights], np.ndarray]
+"""Other weights."""
 WEIGHTS: dict[str, Weigh] = {
-    "": lambda w, keep, all_w: w,
-    "weights are ignored": lambda w, keep, all_w: keep.astype(float),
-    "weights are normalised, so that they sum to 1": lambda w, keep, all_w: w / w.sum(),
-    "weights are normalised, so that their mean is 1": lambda w, keep, all_w: w / w.mean(),
+    "": lambda w: w.kept,
+    "weights are ignored": lambda w: w.mask.astype(float),
+    "weights are normalised, so that they sum to 1": lambda w: w.kept / w.kept.sum(),
+    "weights are normalised, so that their mean is 1": lambda w: w.kept / w.kept.mean(),
     "weights are normalised before the mask, so that they sum to 1": (
-        lambda w, keep, all_w: w / all_w.sum()
+        lambda w: w.kept / w.all.sum()
     ),
     "weights are normalised before the mask, so that their mean is 1": (
-        lambda w, keep, all_w: w / all_w.mean()
+        lambda w: w.kept / w.all.mean()
     ),
-    "weights are applied twice": lambda w, keep, all_w: w * w,
-    "weights are taken for a mask: any but 0 counts 1": (
-        lambda w, keep, all_w: (w != 0).astype(float)
-    ),
+    "weights are applied twice": lambda w: w.kept * w.kept,
+    "weights are taken for a mask: any but 0 counts 1": lambda w: (w.kept != 0).astype(float),
 }
 
 
@@ -106,20 +142,26 @@ def _fits(run: Run, actual: np.ndarray, value: Any, size: Any, eps: float | None
 def _reduced_otherwise(run: Run) -> list[str]:
     """The faults of the first hypothesis, those with fewest faults first, that fits all calls."""
     expected = run.expected
-    of_shape = list(dict.fromkeys(_misshapen(run)))
-    if of_shape or expected.axis is not None or expected.reduction == Reduction.NONE:
+    of_shape = [*_misshapen(run)]
+    if of_shape:
         return of_shape
+    if run.ignore_index is not None and not expected.loss.class_numbers:
+        counted = [(run.as_called(call), came) for call, came in run.seen]
+        if all(_fits(run, came, *expected.value(call)) for call, came in counted):
+            return [f"labels of {run.ignore_index} are not left out"]
     own = PHRASES[expected.reduction]
+    denominators = DENOMINATORS | (WHOLE if expected.axis is None else PLACES)
+    if expected.reduction == Reduction.NONE:
+        denominators = {own: denominators[PHRASES[Reduction.SUM]]}
     masks = MASKS if "where" in run.takes else {"": MASKS[""]}
     weights = WEIGHTS if "weights" in run.takes else {"": WEIGHTS[""]}
-    hypotheses = product(_kinds(expected), masks, weights, DENOMINATORS)
-    ordered = sorted(hypotheses, key=lambda h: sum(map(bool, h[:3])) + (h[3] != own))
     kinds = _kinds(expected)
-    for kind, mask, weigh, below in ordered:
-        if all(
-            _fits(run, actual, *_guess(kinds[kind], call, masks[mask], weights[weigh], below))
-            for call, actual in run.seen
-        ):
+    hypotheses = product(kinds, masks, weights, denominators)
+    for kind, mask, weigh, below in sorted(
+        hypotheses, key=lambda h: sum(map(bool, h[:3])) + (h[3] != own)
+    ):
+        parts = kinds[kind], masks[mask], weights[weigh], denominators[below]
+        if all(_fits(run, came, *_guess(expected, call, *parts)) for call, came in run.seen):
             faults = [fault for fault in (kind, mask, weigh) if fault]
             alike = below.startswith("the mean ") and own.startswith("the mean over")
             other = own.removeprefix("the mean ") if alike else own
@@ -128,21 +170,25 @@ def _reduced_otherwise(run: Run) -> list[str]:
 
 
 def _guess(
-    losses: Callable[[Call], tuple[np.ndarray, np.ndarray]],
+    expected: Expected,
     call: Call,
+    losses: Callable[[Call], tuple[np.ndarray, np.ndarray]],
     mask: Callable[[np.ndarray], np.ndarray],
     weigh: Weigh,
-    below: str,
+    below: Denominator,
 ) -> tuple[Any, Any]:
     """What a hypothesis gives for a call, and the size of what it sums."""
+    axis = () if expected.reduction == Reduction.NONE else expected.axis
     values, by_class = losses(call)
     shape = values.shape
     keep = np.broadcast_to(True if call.where is None else mask(call.where), shape)
-    weights = np.broadcast_to((1.0 if call.weights is None else call.weights) * by_class, shape)
-    weights = weigh(np.where(keep, weights, 0.0), keep, weights)
-    denominator = np.asarray(DENOMINATORS[below](weights, keep, call), dtype=float)
+    given = np.broadcast_to((1.0 if call.weights is None else call.weights) * by_class, shape)
+    right = Weights(np.where(keep, given, 0.0), given, keep, axis, call)
+    weights = weigh(right)
+    denominator = np.asarray(below(right._replace(kept=weights)), dtype=float)
     terms = values * weights / np.where(denominator == 0, np.inf, denominator)
-    return terms.sum(), np.abs(terms).sum()
+    sizes = np.abs(terms) + (np.abs(weights) if axis == () else 0)  # as in `Expected.value`
+    return terms.sum(axis), sizes.sum(axis)
 
 
 def _kinds(
@@ -225,14 +271,19 @@ def _weighed_before(
 
 
 def _misshapen(run: Run) -> Iterator[str]:
-    """What the shapes of the results say."""
-    found = [(run.shape(call), actual.shape) for call, actual in run.seen]
-    found = [(shape, came) for shape, came in found if len(shape) > 1]
-    if run.expected.axis is not None or run.expected.reduction == Reduction.NONE:
+    """What the shapes of the results say, where they are not what they should be."""
+    found = [
+        (shape, actual.shape, run.expected.value(call)[0].shape)
+        for call, actual in run.seen
+        if len(shape := run.shape(call)) > 1
+    ]
+    if all(came == wanted for _, came, wanted in found):
         return
-    if all(came == shape for shape, came in found):
+    if all(came == shape for shape, came, _ in found):
         yield "this is not reduced"
-    elif all(came == shape[:-1] for shape, came in found):
+    elif all(came == () for _, came, _ in found):
+        yield "this is reduced over all axes"
+    elif all(came == shape[:-1] for shape, came, _ in found):
         yield "this is the mean over the last axis only"
-    elif all(came == shape[1:] for shape, came in found):
+    elif all(came == shape[1:] for shape, came, _ in found):
         yield "this is reduced over the first axis only"

@@ -1,14 +1,13 @@
 """The rules of a weighted and reduced loss, each with its reason."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 
 from xbce._reduction import Reduction
-from xbce.testing import _mask_rules
+from xbce.testing import _mask_rules, _weight_rules
 from xbce.testing._batches import Call, batches, tiled
 from xbce.testing._report import Rule, told
 from xbce.testing._run import Comparison, Run
@@ -26,10 +25,6 @@ def _alone(run: Run, batch: Call) -> Iterator[Comparison]:
     return _values(run, iter([batch]))
 
 
-def _with_weights(run: Run, batch: Call) -> Iterator[Comparison]:
-    return _values(run, run.weighted(batch))
-
-
 def _with_mask(run: Run, batch: Call) -> Iterator[Comparison]:
     return _values(run, run.masked(batch))
 
@@ -41,24 +36,6 @@ def _with_both(run: Run, batch: Call) -> Iterator[Comparison]:
 def _gradient(run: Run, batch: Call) -> Iterator[Comparison]:
     for call in run.every(batch, _mask_rules.SLOPES if batch.labels.ndim > 1 else 1):
         yield Comparison(call, run.slopes(call), *run.expected.gradient(call))
-
-
-def _no_weight(run: Run, batch: Call) -> Iterator[Comparison]:
-    for call in run.weighted(batch):
-        assert call.weights is not None
-        empty = replace(call, weights=np.zeros_like(call.weights))
-        zero = np.zeros_like(run.expected.value(empty)[0])
-        yield Comparison(empty, run.value(empty), zero, zero)
-
-
-def _scale(run: Run, batch: Call) -> Iterator[Comparison]:
-    for call in run.weighted(batch):
-        assert call.weights is not None
-        for factor in (2.0, 2.0**-4 if run.make.format.eps > 1e-5 else 2.0**-20):
-            scaled = replace(call, weights=factor * call.weights)
-            before = run.value(call)
-            expected = before if run.expected.reduction == Reduction.MEAN else factor * before
-            yield Comparison(scaled, run.value(scaled), expected, np.abs(expected))
 
 
 def _split(run: Run, batch: Call) -> Iterator[Comparison]:
@@ -149,7 +126,7 @@ CHECKS = (
     _Check(
         "weights multiply the losses, and count as the reduction says",
         "weights of every shape that broadcasts mean the same as when they are broadcast before",
-        _with_weights,
+        _weight_rules.every_shape,
         ("weights",),
         batches=3,
     ),
@@ -205,13 +182,19 @@ CHECKS = (
     _Check(
         "weights that are all 0 give 0",
         "0/0 is NaN, and one such batch ends a training",
-        _no_weight,
+        _weight_rules.none,
         ("weights",),
     ),
     _Check(
         "scaling the weights scales the loss, or leaves a weighted mean as it is",
         "weights that are normalised in silence change the learning rate",
-        _scale,
+        _weight_rules.scaled,
+        ("weights",),
+    ),
+    _Check(
+        "a negative weight counts as what it is, or is an error",
+        "a weight that is cut off or loses its sign turns the gradient of its element round",
+        _weight_rules.negative,
         ("weights",),
     ),
     _Check(
@@ -251,7 +234,7 @@ def broken_rules(run: Run) -> Iterator[Rule]:
         if has.issuperset(check.needs):
             broken, example = _first_broken(run, check)
             yield Rule(run.make.name, check.name, broken, check.reason, example)
-    example = str(run.written[0]) if run.written else ""
+    example = str(run.as_called(run.written[0])) if run.written else ""
     broken = "an input was written to" if run.written else ""
     yield Rule(run.make.name, UNWRITTEN, broken, "the caller goes on using them", example)
 
@@ -264,7 +247,7 @@ def _first_broken(run: Run, check: _Check) -> tuple[str, str]:
                 if not run.right(comparison):
                     if comparison.symptom and comparison.symptom not in run.symptoms:
                         run.symptoms.append(comparison.symptom)
-                    return comparison.told(), str(comparison.call)
+                    return comparison.told(), str(run.as_called(comparison.call))
         except Exception as error:  # whatever the implementation raises is its finding
             return told(error), str(batch)
     return "", ""
@@ -282,6 +265,6 @@ def _outside(run: Run) -> Iterator[Rule]:
                 continue
             wrong = run.misshapen(call, actual)
             if wrong and not broken:
-                broken, example = wrong, str(call)
+                broken, example = wrong, str(run.as_called(call))
     reason = "a wider one costs memory, a narrower one digits, and a shape is broadcast in silence"
     yield Rule(run.make.name, RESULT, broken, reason, example)
