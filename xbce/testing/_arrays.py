@@ -12,7 +12,9 @@ from xbce import _arguments, _backends
 from xbce._typing import Array, DType, Namespace
 from xbce.testing._inputs import Format
 
-UPSTREAM = (2.0, 4.0, 8.0)
+Axis = int | tuple[int, ...] | None
+"""Over which a loss is reduced: all where it is None, and none where it is empty."""
+UPSTREAM = (4.0, 2.0, 8.0)
 """What comes in from behind, where a gradient is found by differentiation: another one each."""
 
 
@@ -63,17 +65,25 @@ class Maker:
 
 
 def gradient_of(
-    function: Callable[..., Array], given: Callable[..., Array] | None, xp: Namespace
+    function: Callable[..., Array],
+    given: Callable[..., Array] | None,
+    xp: Namespace,
+    over_classes: bool,
+    axis: Axis = (),
 ) -> Callable[..., Array] | None:
     """The gradient of a loss: the one that is given, its attribute, or its derivative."""
-    return given or getattr(function, "gradient", None) or differentiated(function, xp)
+    own = given or getattr(function, "gradient", None)
+    return own or differentiated(function, xp, over_classes, axis)
 
 
-def differentiated(function: Callable[..., Array], xp: Namespace) -> Callable[..., Array] | None:
+def differentiated(
+    function: Callable[..., Array], xp: Namespace, over_classes: bool, axis: Axis = ()
+) -> Callable[..., Array] | None:
     """The derivative by the logits of each result of a function of (labels, logits, ...).
 
     What comes in from behind is another power of 2 for each result, and divided out again, so that
-    a rule for derivatives that forgets it is found. None where the library does not differentiate.
+    a rule for derivatives that forgets it is found. A result is one of each loss, or of those along
+    an axis. None where the library does not differentiate.
     """
     differentiate = _backends.of(xp).gradient
     if differentiate is None:
@@ -83,19 +93,21 @@ def differentiated(function: Callable[..., Array], xp: Namespace) -> Callable[..
         def array(values: np.ndarray, dtype: DType) -> Array:
             return xp.asarray(values, dtype=dtype, device=logits.device)
 
-        upstream = np.asarray(4.0)
+        losses = np.zeros(logits.shape[:-1] if over_classes else logits.shape)
+        upstream = np.resize(UPSTREAM, losses.sum(axis).shape)
 
         def total(x: Array) -> Array:
             nonlocal upstream
             results = function(labels, x, **options)
-            shape = tuple(results.shape)
-            if shape and shape in (tuple(logits.shape), tuple(logits.shape[:-1])):
-                upstream = np.resize(UPSTREAM, shape)
+            if tuple(results.shape) != upstream.shape:  # which is another rule's finding
+                upstream = np.asarray(UPSTREAM[0])
             return (results * array(upstream, results.dtype)).sum()
 
         gradient = differentiate(total, logits)
-        alike = upstream.ndim in (0, logits.ndim)  # or a result a row
-        return gradient / array(upstream if alike else upstream[..., None], gradient.dtype)
+        if upstream.ndim:
+            upstream = np.expand_dims(upstream, axis or ())
+            upstream = upstream[..., None] if over_classes else upstream
+        return gradient / array(upstream, gradient.dtype)
 
     return slopes
 

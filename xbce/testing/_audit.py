@@ -127,7 +127,7 @@ def audit(
     report = Report(name or _given.name_of(loss_fn))
     for dtype in dtypes:
         make = Maker(xp, dtype, device)
-        complete = _complete(functions, make)
+        complete = _complete(functions, make, loss)
         measure = Measure(complete, exact, make, loss, given, classes, soft_labels)
         _fill(report, measure, samples)
         report.diagnoses.extend(
@@ -205,8 +205,8 @@ def audit_modes(
     report = Report(name or f"{_given.name_of(compiled_fn)}, compiled, against eager")
     for dtype in dtypes:
         make = Maker(xp, dtype, device)
-        eager = _complete({"loss": eager_fn}, make)
-        compiled = _complete({"loss": compiled_fn}, make)
+        eager = _complete({"loss": eager_fn}, make, loss)
+        compiled = _complete({"loss": compiled_fn}, make, loss)
 
         def by_eager(quantity: str, z: Array, x: Array, eager: Any = eager) -> TwoFloats:
             numbers = as_numpy(eager[quantity](z, x))
@@ -228,11 +228,11 @@ def _which(
     return *loss_of(loss, parameters), 10 if classes is None else classes
 
 
-def _complete(functions: dict[str, Any], make: Maker) -> dict[str, Function]:
+def _complete(functions: dict[str, Any], make: Maker, loss: Loss) -> dict[str, Function]:
     """The functions that there are, with the gradient of the loss if it can be had."""
     loss_fn = functions["loss"]
     found = {quantity: function for quantity, function in functions.items() if function is not None}
-    gradient = gradient_of(loss_fn, found.get("gradient"), make.xp)
+    gradient = gradient_of(loss_fn, found.get("gradient"), make.xp, loss.over_classes)
     hessian = found.get("hessian") or getattr(loss_fn, "hessian", None)
     slopes = {"gradient": gradient, "hessian": hessian}
     return found | {quantity: function for quantity, function in slopes.items() if function}

@@ -157,7 +157,8 @@ def audit_reduction(
     report = Report(name or _given.name_of(loss_fn))
     for dtype in dtypes:
         make = Maker(xp, dtype, device)
-        slopes = gradient_of(loss_fn, gradient_fn, make.xp)
+        axes = () if expected.reduction == Reduction.NONE else axis
+        slopes = gradient_of(loss_fn, gradient_fn, make.xp, chosen.over_classes, axes)
         run = Run(
             loss_fn, slopes, unreduced_fn, make, expected, takes, kinds, rows, max_ulp, ignore_index
         )

@@ -17,6 +17,8 @@ CLASSES = 3
 SIZES = ((2,), (3, 3), (2, 3, 4))
 """Of the losses, smallest first: the first that breaks a rule is reported. They are few, since some
 libraries compile a function anew for each."""
+LENGTHS = (257, 1009)
+"""Of batches that are longer: one more than a block has, and primes."""
 KINDS = ("full", "rows", "columns", "one", "scalar")
 """The shapes of weights and masks: that of the losses; 1 but for the first axis, or the last; 1 in
 each axis; and rank 0."""
@@ -226,10 +228,31 @@ def _shape(kind: str, shape: tuple[int, ...], kinds: Sequence[str]) -> tuple[int
     return None if any(found[other] == own for other in earlier) else own
 
 
-def tiled(expected: Expected, rows: int, weighted: bool) -> tuple[Call, int]:
-    """A batch of a thousand losses, and how often it is to be repeated for so many rows."""
+def long(expected: Expected, length: int, weighted: bool) -> Call:
+    """A batch whose losses have this length along the first axis that is reduced."""
     rng = np.random.default_rng(2)
-    call = _labelled(expected, rng, (1000,), hard=True)
+    shape = _long_shape(expected, length)
+    call = _labelled(expected, rng, shape, hard=True)
     if weighted:
-        call = replace(call, weights=rng.choice([0.0, 0.5, 1.0, 2.0], 1000))
-    return call, max(1, rows // 1000)
+        call = replace(call, weights=rng.choice([0.0, 0.5, 1.0, 2.0], shape))
+    return call
+
+
+def repeated(expected: Expected, call: Call, times: int) -> Call:
+    """A long batch, so many times one after the other; of numbers that float32 holds."""
+    by = _long_shape(expected, times, 1)
+
+    def many(array: np.ndarray) -> np.ndarray:
+        narrow = array.astype(np.float32) if array.dtype.kind == "f" else array
+        return np.tile(narrow, by + (1,) * (array.ndim - len(by)))
+
+    weights = None if call.weights is None else many(call.weights)
+    return Call(many(call.labels), many(call.logits), weights)
+
+
+def _long_shape(expected: Expected, length: int, others: int = 2) -> tuple[int, ...]:
+    """A shape of losses that is long along the first axis that is reduced."""
+    if expected.axis is None or expected.reduction == Reduction.NONE:
+        return (length,)
+    first = expected.axis if isinstance(expected.axis, int) else expected.axis[0]
+    return (length, others) if first % 2 == 0 else (others, length)

@@ -5,12 +5,12 @@ A hypothesis computes, in float64, what an implementation with a fault would giv
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from xbce._losses import Loss
-from xbce._typing import Array, Output
+from xbce._typing import Array
+from xbce.testing import _loss_faults
 from xbce.testing._arrays import UPSTREAM, Maker
 from xbce.testing._inputs import quarters
 from xbce.testing._oracle import in_float64
@@ -19,35 +19,6 @@ from xbce.testing._ulp import as_numpy
 SINGLE = 2.0**-23
 """The distance between numbers of float32."""
 Hypotheses = dict[str, Callable[[], np.ndarray]]
-
-
-class _Exact:
-    """What a loss and its gradient are, in float64, at labels and logits that every dtype holds."""
-
-    def __init__(
-        self, loss: Loss, parameters: dict[str, float], classes: int, soft_labels: bool
-    ) -> None:
-        rng = np.random.default_rng(3)
-        x = quarters(rng, (6, classes))
-        z = rng.choice([0.0, 1.0, 0.25] if soft_labels else [0.0, 1.0], x.shape)
-        if loss.over_classes:
-            z = rng.integers(0, classes, 6) if loss.class_numbers else np.eye(classes)[[0, 1] * 3]
-        self.loss, self.parameters, self.z, self.x = loss, parameters, z, x
-
-    def __call__(
-        self, output: Output, z: Any = None, x: Any = None, **changed: float | None
-    ) -> np.ndarray:
-        """One of its formulas, with other labels, logits or parameters where they are given."""
-        given = {n: v for n, v in (self.parameters | changed).items() if v is not None}
-        arrays = self.z if z is None else z, self.x if x is None else x
-        return np.asarray(in_float64(self.loss, self.loss.formula(output), *arrays, given))
-
-    def without(self, output: Output) -> Hypotheses:
-        """One of its formulas without one of its parameters, by the parameter's name."""
-        return {
-            name: partial(self, output, **{name: 0.0 if name == "gamma" else None})
-            for name in self.parameters
-        }
 
 
 def of_losses(
@@ -59,26 +30,43 @@ def of_losses(
     soft_labels: bool,
 ) -> Iterator[str]:
     """What a loss is instead; or what its gradient is, where the loss is right."""
-    exact, eps = _Exact(loss, parameters, classes, soft_labels), make.format.eps
-    hypotheses: dict[str, tuple[Output, Callable[[_Exact, np.ndarray], Hypotheses]]]
-    hypotheses = {"loss": ("value", _of_value), "gradient": ("gradient", _of_gradient)}
-    for quantity, (output, faults) in hypotheses.items():
+    eps = make.format.eps
+    z, x = _moderate(loss, classes, soft_labels)
+    for quantity, of_quantity in (("loss", _of_value), ("gradient", _of_gradient)):
         if quantity not in functions:
             continue
         try:
             with np.errstate(all="ignore"):
-                came = as_numpy(functions[quantity](make(exact.z), make(exact.x)))
-                right = exact(output)
+                came = as_numpy(functions[quantity](make(z), make(x)))
+                right, hypotheses = of_quantity(loss, parameters, z, x)
                 if _alike(came, right, eps):
                     continue
-                if eps < SINGLE and _alike(came, right, SINGLE):
+                if eps < SINGLE and in_float32(came):
                     found = [f"the {quantity} has the digits of float32"]
                 else:
-                    found = [n for n, f in faults(exact, right).items() if _alike(came, f(), eps)]
+                    found = [n for n, value in hypotheses.items() if _alike(came, value(), eps)]
         except Exception:  # which a rule says
             return
         yield from (f"{make.name}: {name}" for name in found[:1])
         return
+
+
+def in_float32(values: np.ndarray) -> bool:
+    """Whether float32 holds all these numbers."""
+    return bool(np.array_equal(values, values.astype(np.float32), equal_nan=True))
+
+
+def _moderate(loss: Loss, classes: int, soft_labels: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and logits that every dtype holds."""
+    rng = np.random.default_rng(3)
+    x = quarters(rng, (6, classes))
+    if not loss.over_classes:
+        return rng.choice([0.0, 1.0, 0.25] if soft_labels else [0.0, 1.0], x.shape), x
+    numbers, others = rng.integers(0, classes, (2, 6))
+    if loss.class_numbers:
+        return numbers, x
+    rows = np.eye(classes)
+    return (0.75 * rows[numbers] + 0.25 * rows[others] if soft_labels else rows[numbers]), x
 
 
 def _alike(actual: np.ndarray, values: np.ndarray, eps: float) -> bool:
@@ -86,42 +74,32 @@ def _alike(actual: np.ndarray, values: np.ndarray, eps: float) -> bool:
     return values.shape == actual.shape and bool(np.all(np.abs(actual - values) <= close))
 
 
-def _of_value(exact: _Exact, right: np.ndarray) -> Hypotheses:
-    """What the loss may be instead, the likeliest first."""
-    z, x = exact.z, exact.x
+def _of_value(
+    loss: Loss, parameters: dict[str, float], z: np.ndarray, x: np.ndarray
+) -> tuple[np.ndarray, Hypotheses]:
+    """The loss, and what it may be instead, the likeliest first."""
+    right = _loss_faults.values(loss, parameters, z, x)
     found: Hypotheses = {
-        "this is the negative of the loss": lambda: -right,
-        "this is half the loss": lambda: right / 2,
-        "this is twice the loss": lambda: right * 2,
-        "logarithms are of base 2": lambda: right / np.log(2),
         "this is the mean over the last axis only": lambda: right.mean(axis=-1),
         "this is the sum over the last axis": lambda: right.sum(axis=-1),
         "this is the mean over all elements": lambda: right.mean(),
         "this is the sum over all elements": lambda: right.sum(),
     }
-    if exact.loss.over_classes:
-        found["this is the mean over the classes, not the sum"] = lambda: right / x.shape[-1]
-    else:
-        found |= {
-            "labels and logits are swapped": lambda: exact("value", x, z),
-            "the sigmoid is applied twice: these are probabilities, not logits": (
-                lambda: exact("value", z, 1 / (1 + np.exp(-x)))
-            ),
-            "positives and negatives are exchanged": lambda: exact("value", 1 - z),
-            "negatives are left out": lambda: z * exact("value", 0 * z + 1),
-        }
-    found |= {f"`{n}` is left out": values for n, values in exact.without("value").items()}
-    if {"pos_weight", "alpha"} & exact.parameters.keys():
-        found["weights of positives and negatives are exchanged"] = lambda: exact(
-            "value", 1 - z, -x
-        )
-    return found
+    faults = _loss_faults.faults(loss, parameters)
+    return right, found | {name: partial(fault, z, x) for name, fault in faults.items()}
 
 
-def _of_gradient(exact: _Exact, right: np.ndarray) -> Hypotheses:
-    """What the gradient of a right loss may be instead, the likeliest first."""
-    x = exact.x
-    losses = x.shape[:-1] if exact.loss.over_classes else x.shape
+def _of_gradient(
+    loss: Loss, parameters: dict[str, float], z: np.ndarray, x: np.ndarray
+) -> tuple[np.ndarray, Hypotheses]:
+    """The gradient, and what that of a right loss may be instead, the likeliest first."""
+
+    def slopes(**changed: float | None) -> np.ndarray:
+        given = {n: v for n, v in (parameters | changed).items() if v is not None}
+        return np.asarray(in_float64(loss, loss.gradient, z, x, given))
+
+    right = slopes()
+    losses = x.shape[:-1] if loss.over_classes else x.shape
     upstream = np.resize(UPSTREAM, losses).reshape(losses + (1,) * (x.ndim - len(losses)))
     found: Hypotheses = {
         "the gradient is 0: nothing comes through": lambda: 0 * right,
@@ -132,7 +110,7 @@ def _of_gradient(exact: _Exact, right: np.ndarray) -> Hypotheses:
         "the gradient is that of the mean": lambda: right / np.prod(losses),
         "the gradient is that of the mean over rows": lambda: right / len(x),
     }
-    if not exact.loss.over_classes:
+    if not loss.over_classes:
         found |= {
             "the gradient is by the labels": lambda: -x,
             "the gradient is by the probabilities, not the logits": (
@@ -140,11 +118,13 @@ def _of_gradient(exact: _Exact, right: np.ndarray) -> Hypotheses:
             ),
         }
     found |= {
-        f"the gradient is that without `{n}`": slopes
-        for n, slopes in exact.without("gradient").items()
+        f"the gradient is that without `{name}`": partial(slopes, **_loss_faults.without(name))
+        for name in parameters
     }
-    if "gamma" in exact.parameters:
+    if "gamma" in parameters:
         found["the gradient takes the factor that `gamma` makes for a constant"] = lambda: (
-            exact("gradient", gamma=0.0) * exact("value") / exact("value", gamma=0.0)
+            slopes(gamma=0.0)
+            * _loss_faults.values(loss, parameters, z, x)
+            / _loss_faults.values(loss, parameters, z, x, gamma=0.0)
         )
-    return found
+    return right, found

@@ -6,115 +6,36 @@ with the fewest faults that fits all that was seen is named.
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from xbce._formula import smooth
+from xbce._losses import SOFTMAX
 from xbce._reduction import Reduction
-from xbce.testing._batches import Call, Expected
-from xbce.testing._diagnosis import SINGLE
+from xbce.testing._arrays import UPSTREAM
+from xbce.testing._batches import Call, Expected, batches
+from xbce.testing._diagnosis import SINGLE, in_float32
+from xbce.testing._loss_faults import faults, values
+from xbce.testing._reduction_faults import (
+    DENOMINATORS,
+    MASKS,
+    PHRASES,
+    PLACES,
+    WEIGHTS,
+    WHOLE,
+    Denominator,
+    Mask,
+    Weigh,
+    Weights,
+    phrase,
+    without_class,
+)
 from xbce.testing._run import Run
 
-PHRASES = {
-    Reduction.NONE: "not reduced",
-    Reduction.SUM: "the sum",
-    Reduction.MEAN: "the mean by the sum of the weights, which normalises them",
-    Reduction.SUM_OVER_BATCH_SIZE: "the mean over the elements that the mask keeps",
-    Reduction.SUM_BY_NONZERO_WEIGHTS: "the mean over those with weight",
-}
-
-
-class Weights(NamedTuple):
-    """What a hypothesis makes a denominator, or other weights, of."""
-
-    kept: np.ndarray
-    """The weights, 0 where the mask leaves out."""
-    all: np.ndarray
-    """The weights before the mask."""
-    mask: np.ndarray
-    axis: int | tuple[int, ...] | None
-    """Over which it is reduced: all where it is None, and none where it is empty."""
-    call: Call
-
-    def count(self, array: np.ndarray) -> Any:
-        """How many are not 0, along the axis, which stays."""
-        return np.count_nonzero(array, axis=self.axis, keepdims=True)
-
-
-Denominator = Callable[[Weights], Any]
-"""What the terms are divided by, each or all."""
-
-
-def _as_given(array: np.ndarray | None, weights: np.ndarray) -> int:
-    return weights.size if array is None else int(np.count_nonzero(array))
-
-
-def _of_rows(weights: np.ndarray) -> Any:
-    """The number of rows, times that of the elements with weight in each."""
-    others = tuple(range(1, weights.ndim))
-    return len(weights) * np.count_nonzero(weights, axis=others, keepdims=True)
-
-
-DENOMINATORS: dict[str, Denominator] = {
-    PHRASES[Reduction.SUM_BY_NONZERO_WEIGHTS]: lambda w: w.count(w.kept),
-    "the mean over all elements": lambda w: w.count(np.ones_like(w.kept)),
-    PHRASES[Reduction.SUM_OVER_BATCH_SIZE]: lambda w: w.count(w.mask),
-    PHRASES[Reduction.MEAN]: lambda w: w.kept.sum(w.axis, keepdims=True),
-    PHRASES[Reduction.SUM]: lambda w: 1,
-    "the sum over the number of those with weight before the mask": lambda w: w.count(w.all),
-    "the sum over the sum of the weights before the mask": (
-        lambda w: w.all.sum(w.axis, keepdims=True)
-    ),
-}
-WHOLE: dict[str, Denominator] = {
-    "the sum over the number of rows": lambda w: len(w.kept),
-    "the sum over the number of columns": lambda w: w.kept.shape[-1],
-    "the mean of the rows' means": lambda w: _of_rows(w.kept),
-    "the sum over the non-zero weights as they are given, not as they are broadcast": (
-        lambda w: _as_given(w.call.weights, w.kept)
-    ),
-    "the sum over the sum of the weights as they are given, not as they are broadcast": (
-        lambda w: w.kept.sum() if w.call.weights is None else np.sum(w.call.weights)
-    ),
-    "the sum over the places that the mask keeps as it is given, not as it is broadcast": (
-        lambda w: _as_given(w.call.where, w.kept)
-    ),
-}
-"""Those of a loss that is reduced to one number."""
-PLACES: dict[str, Denominator] = {
-    "the sum over the number of those with weight in the whole batch": (
-        lambda w: np.count_nonzero(w.kept)
-    ),
-    "the sum over the number of elements that the mask keeps in the whole batch": (
-        lambda w: np.count_nonzero(w.mask)
-    ),
-    "the sum over the number of all elements in the whole batch": lambda w: w.kept.size,
-    "the sum over the sum of the weights in the whole batch": lambda w: w.kept.sum(),
-}
-"""Those of a loss that is reduced over some axes."""
-MASKS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "": lambda keep: keep,
-    "the mask is ignored": np.ones_like,
-    "the mask is taken the other way round: True leaves out": np.logical_not,
-}
-Weigh = Callable[[Weights], np.ndarray]
-"""Other weights."""
-WEIGHTS: dict[str, Weigh] = {
-    "": lambda w: w.kept,
-    "weights are ignored": lambda w: w.mask.astype(float),
-    "weights are normalised, so that they sum to 1": lambda w: w.kept / w.kept.sum(),
-    "weights are normalised, so that their mean is 1": lambda w: w.kept / w.kept.mean(),
-    "weights are normalised before the mask, so that they sum to 1": (
-        lambda w: w.kept / w.all.sum()
-    ),
-    "weights are normalised before the mask, so that their mean is 1": (
-        lambda w: w.kept / w.all.mean()
-    ),
-    "weights are applied twice": lambda w: w.kept * w.kept,
-    "weights are taken for a mask: any but 0 counts 1": lambda w: (w.kept != 0).astype(float),
-}
+Kind = Callable[[Call], tuple[np.ndarray, Any]]
+"""Of a call: its losses, and the weight of each by the class of its label."""
 
 
 def of_reduction(run: Run) -> list[str]:
@@ -122,8 +43,8 @@ def of_reduction(run: Run) -> list[str]:
     with np.errstate(all="ignore"):
         eps = run.make.format.eps
         if _is_right(run, eps):
-            found = []
-        elif eps < SINGLE and _is_right(run, SINGLE):
+            found = _of_gradient(run)
+        elif eps < SINGLE and all(in_float32(came) for _, came in run.seen):
             found = ["it has the digits of float32"]
         else:
             found = _reduced_otherwise(run)
@@ -149,11 +70,16 @@ def _reduced_otherwise(run: Run) -> list[str]:
         counted = [(run.as_called(call), came) for call, came in run.seen]
         if all(_fits(run, came, *expected.value(call)) for call, came in counted):
             return [f"labels of {run.ignore_index} are not left out"]
-    own = PHRASES[expected.reduction]
+    masked = "where" in run.takes
+    weighted = "weights" in run.takes or expected.class_weights is not None
+    own = phrase(expected.reduction, weighted, masked)
     denominators = DENOMINATORS | (WHOLE if expected.axis is None else PLACES)
     if expected.reduction == Reduction.NONE:
         denominators = {own: denominators[PHRASES[Reduction.SUM]]}
-    masks = MASKS if "where" in run.takes else {"": MASKS[""]}
+    masks = MASKS if masked else {"": MASKS[""]}
+    if expected.loss.class_numbers:
+        numbers = range(expected.classes)
+        masks = masks | {f"labels of class {n} are left out": without_class(n) for n in numbers}
     weights = WEIGHTS if "weights" in run.takes else {"": WEIGHTS[""]}
     kinds = _kinds(expected)
     hypotheses = product(kinds, masks, weights, denominators)
@@ -162,93 +88,119 @@ def _reduced_otherwise(run: Run) -> list[str]:
     ):
         parts = kinds[kind], masks[mask], weights[weigh], denominators[below]
         if all(_fits(run, came, *_guess(expected, call, *parts)) for call, came in run.seen):
-            faults = [fault for fault in (kind, mask, weigh) if fault]
+            found = [fault for fault in (kind, mask, weigh) if fault]
             alike = below.startswith("the mean ") and own.startswith("the mean over")
             other = own.removeprefix("the mean ") if alike else own
-            return faults + ([f"this is {below}, not {other}"] if below != own else [])
+            return found + ([f"this is {below}, not {other}"] if below != own else [])
     return []
 
 
 def _guess(
     expected: Expected,
     call: Call,
-    losses: Callable[[Call], tuple[np.ndarray, np.ndarray]],
-    mask: Callable[[np.ndarray], np.ndarray],
+    kind: Kind,
+    mask: Mask,
     weigh: Weigh,
     below: Denominator,
 ) -> tuple[Any, Any]:
     """What a hypothesis gives for a call, and the size of what it sums."""
     axis = () if expected.reduction == Reduction.NONE else expected.axis
-    values, by_class = losses(call)
-    shape = values.shape
-    keep = np.broadcast_to(True if call.where is None else mask(call.where), shape)
-    given = np.broadcast_to((1.0 if call.weights is None else call.weights) * by_class, shape)
+    losses, by_class = kind(call)
+    given = (1.0 if call.weights is None else call.weights) * by_class
+    given = np.broadcast_to(given, losses.shape)
+    keep = np.broadcast_to(True if call.where is None else call.where, losses.shape)
+    losses, keep = mask(call, losses, keep)
     right = Weights(np.where(keep, given, 0.0), given, keep, axis, call)
     weights = weigh(right)
     denominator = np.asarray(below(right._replace(kept=weights)), dtype=float)
-    terms = values * weights / np.where(denominator == 0, np.inf, denominator)
+    terms = losses * weights / np.where(denominator == 0, np.inf, denominator)
     sizes = np.abs(terms) + (np.abs(weights) if axis == () else 0)  # as in `Expected.value`
     return terms.sum(axis), sizes.sum(axis)
 
 
-def _kinds(
-    expected: Expected,
-) -> dict[str, Callable[[Call], tuple[np.ndarray, np.ndarray]]]:
-    """Element-wise losses and class weights, right and with one fault each."""
+def _kinds(expected: Expected) -> dict[str, Kind]:
+    """Losses and class weights, right and with one fault each."""
+    loss = SOFTMAX if expected.loss.class_numbers else expected.loss
 
-    def of(changed: Expected, labels_of: Any = None) -> Any:
-        def losses(call: Call) -> tuple[np.ndarray, np.ndarray]:
-            values = changed.numbers("loss", call)
-            labels = call.labels if labels_of is None else labels_of(call)
-            return values, np.broadcast_to(changed.by_class(labels), values.shape)
+    def of(
+        losses: Callable[..., np.ndarray],
+        labels: Callable[[Call], np.ndarray] = expected.smoothed,
+    ) -> Kind:
+        return lambda call: (losses(labels(call), call.logits), expected.by_class(call.labels))
 
-        return losses
+    def right(z: np.ndarray, x: np.ndarray, **changed: float | None) -> np.ndarray:
+        return values(loss, expected.parameters, z, x, **changed)
 
-    found = {"": of(expected)}
-    found["this is the negative of the loss"] = partial(_negative, expected)
-    if not expected.loss.over_classes:
-        found["labels and logits are swapped"] = partial(_swapped, expected)
+    found = {"": of(right)}
+    for name, losses in faults(loss, expected.parameters).items():
+        found[name] = of(losses)
     if expected.smoothing > 0:
-        found["labels are not smoothed"] = of(replace(expected, smoothing=0.0))
-        found["labels are smoothed by twice the number"] = of(
-            replace(expected, smoothing=2 * expected.smoothing)
-        )
-        found["labels are smoothed by half the number"] = of(
-            replace(expected, smoothing=expected.smoothing / 2)
-        )
+        found |= {name: of(right, labels) for name, labels in _smoothed_otherwise(expected).items()}
+        if "pos_weight" in expected.parameters:
+            found["`pos_weight` is chosen by the label before that is smoothed"] = lambda call: (
+                right(expected.smoothed(call), call.logits, pos_weight=None),
+                1 - call.labels + expected.parameters["pos_weight"] * call.labels,
+            )
     if expected.class_weights is not None:
-        found["class weights are ignored"] = of(replace(expected, class_weights=None))
-        backwards = expected.class_weights[::-1]
-        found["class weights are in the opposite order"] = of(
-            replace(expected, class_weights=backwards)
-        )
-        if expected.smoothing > 0:
-            found["labels are smoothed before class weights are chosen by them"] = of(
-                expected, expected.smoothed
-            )
-            found["class weights multiply each class's term of the smoothed label"] = lambda call: (
-                _by_terms(expected, call)
-            )
-    for parameter in expected.parameters:
-        rest = {n: v for n, v in expected.parameters.items() if n != parameter}
-        found[f"`{parameter}` is left out"] = of(replace(expected, parameters=rest))
-        if parameter == "pos_weight" and expected.smoothing > 0:
-            found["`pos_weight` is chosen by the label before that is smoothed"] = partial(
-                _weighed_before, expected, rest
-            )
+        found |= _weighted_otherwise(expected, found[""])
     return found
 
 
-def _negative(expected: Expected, call: Call) -> tuple[np.ndarray, np.ndarray]:
-    """Minus the losses."""
-    values = expected.numbers("loss", call)
-    return -values, np.broadcast_to(expected.by_class(call.labels), values.shape)
+def _smoothed_otherwise(expected: Expected) -> dict[str, Callable[[Call], np.ndarray]]:
+    """Labels that are smoothed with one fault."""
+    amount, classes = expected.smoothing, expected.classes
+
+    def rows(call: Call) -> np.ndarray:
+        return replace(expected, smoothing=0.0).smoothed(call)
+
+    found: dict[str, Callable[[Call], np.ndarray]] = {
+        "labels are not smoothed": rows,
+        "labels are smoothed by twice the number": (
+            lambda call: smooth(np, rows(call), 2 * amount, classes)
+        ),
+        "labels are smoothed by half the number": (
+            lambda call: smooth(np, rows(call), amount / 2, classes)
+        ),
+        "labels are made smaller, and nothing is added to them": (
+            lambda call: rows(call) * (1 - amount)
+        ),
+        "the whole number is added to smoothed labels, not its share of each class": (
+            lambda call: rows(call) * (1 - amount) + amount
+        ),
+        "half the number is added to smoothed labels, not its share of each class": (
+            lambda call: rows(call) * (1 - amount) + amount / 2
+        ),
+        "smoothed labels share the number among the other classes only": (
+            lambda call: rows(call) * (1 - amount) + (1 - rows(call)) * amount / (classes - 1)
+        ),
+    }
+    return found
 
 
-def _swapped(expected: Expected, call: Call) -> tuple[np.ndarray, np.ndarray]:
-    """Losses of labels for logits."""
-    values = expected.numbers("loss", replace(call, labels=call.logits, logits=call.labels))
-    return values, np.broadcast_to(expected.by_class(call.labels), values.shape)
+def _weighted_otherwise(expected: Expected, right: Kind) -> dict[str, Kind]:
+    """The losses with class weights that have one fault."""
+    weights = np.asarray(expected.class_weights)
+
+    def by(changed: Any) -> Kind:
+        other = replace(expected, class_weights=None if changed is None else tuple(changed))
+        return lambda call: (right(call)[0], other.by_class(call.labels))
+
+    found = {
+        "class weights are ignored": by(None),
+        "class weights are in the opposite order": by(weights[::-1]),
+        "class weights are applied twice": by(weights**2),
+        "class weights are normalised, so that they sum to 1": by(weights / weights.sum()),
+        "class weights are normalised, so that their mean is 1": by(weights / weights.mean()),
+    }
+    if expected.smoothing > 0:
+        found["labels are smoothed before class weights are chosen by them"] = lambda call: (
+            right(call)[0],
+            expected.by_class(expected.smoothed(call)),
+        )
+        found["class weights multiply each class's term of the smoothed label"] = lambda call: (
+            _by_terms(expected, call)
+        )
+    return found
 
 
 def _by_terms(expected: Expected, call: Call) -> tuple[np.ndarray, np.ndarray]:
@@ -261,13 +213,38 @@ def _by_terms(expected: Expected, call: Call) -> tuple[np.ndarray, np.ndarray]:
     return weights[0] * up.of("loss", smoothed, call.logits) / by_class, by_class
 
 
-def _weighed_before(
-    expected: Expected, rest: dict[str, float], call: Call
-) -> tuple[np.ndarray, np.ndarray]:
-    """Losses of smoothed labels, times the weight of the class that they were of."""
-    values = replace(expected, parameters=rest).numbers("loss", call)
-    weight = 1 - call.labels + expected.parameters["pos_weight"] * call.labels
-    return values * weight, np.ones(values.shape)
+def _of_gradient(run: Run) -> list[str]:
+    """What the gradient of a right loss is instead, where a rule found that it is wrong."""
+    if not run.wrong_gradient:
+        return []
+    calls = [call for batch in batches(run.expected) for call in run.every(batch, 1)]
+    try:
+        found = [(call, run.slopes(call), *run.expected.gradient(call)) for call in calls]
+    except Exception:  # which a rule says
+        return []
+
+    def is_what_came(of: Callable[[Call, np.ndarray], np.ndarray]) -> bool:
+        return all(_fits(run, came, of(call, right), size) for call, came, right, size in found)
+
+    def of_call(**changed: Any) -> Callable[[Call, np.ndarray], np.ndarray]:
+        return lambda call, right: run.expected.gradient(replace(call, **changed))[0]
+
+    hypotheses: dict[str, Callable[[Call, np.ndarray], np.ndarray]] = {
+        "the gradient is 0: nothing comes through": lambda call, right: 0 * right,
+        "the gradient has the opposite sign": lambda call, right: -right,
+        "the gradient forgets what comes in from behind": lambda call, right: right / UPSTREAM[0],
+        "the gradient is divided by the number of elements once more": (
+            lambda call, right: right / np.prod(run.shape(call))
+        ),
+        "the gradient is divided by the number of rows once more": (
+            lambda call, right: right / len(right)
+        ),
+        "the gradient is half of what it should be": lambda call, right: right / 2,
+        "the gradient is twice what it should be": lambda call, right: right * 2,
+        "the gradient forgets the weights": of_call(weights=None),
+        "the gradient forgets the mask": of_call(where=None),
+    }
+    return [name for name, of in hypotheses.items() if is_what_came(of)][:1]
 
 
 def _misshapen(run: Run) -> Iterator[str]:

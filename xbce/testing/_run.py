@@ -50,6 +50,8 @@ class Run:
         The results of calls without garbage, from which a fault is named.
     symptoms : list of str
         Faults that a rule has named.
+    wrong_gradient : bool
+        Whether a rule has found that the gradient is not that of the loss.
     written : list of Call
         Calls that wrote to their arguments.
     """
@@ -66,6 +68,7 @@ class Run:
     ignore_index: int | None = None
     seen: list[tuple[Call, np.ndarray]] = field(default_factory=list)
     symptoms: list[str] = field(default_factory=list)
+    wrong_gradient: bool = False
     written: list[Call] = field(default_factory=list)
 
     def as_called(self, call: Call) -> Call:
