@@ -51,7 +51,7 @@ def test_every_loss_passes_with_its_derivatives(loss, parameters, dtype):
     measured = {region.quantity for region in report.regions}
     assert measured == set(QUANTITIES if second else QUANTITIES[:2])
     assert {special.quantity for special in report.specials} == measured
-    assert len(report.rules) == 8 * len(measured)
+    assert len(report.rules) == 10 * len(measured)
 
 
 @numpy_only

@@ -64,6 +64,23 @@ class Maker:
         return self.xp.asarray(values, dtype=dtype, device=self.device)
 
 
+Layout = Callable[[Maker, np.ndarray], Array]
+"""A way to lay out an array of these values in memory."""
+
+
+def every_other(make: Maker, values: np.ndarray) -> Array:
+    """The values as every other row of an array."""
+    return make(np.repeat(values, 2, axis=0))[::2, ...] if values.ndim else make(values)
+
+
+def transposed(make: Maker, values: np.ndarray) -> Array:
+    """The values as the transposed of an array."""
+    if values.ndim < 2:
+        return make(values)
+    axes = tuple(range(values.ndim))[::-1]
+    return make.xp.permute_dims(make(np.ascontiguousarray(values.T)), axes)
+
+
 def gradient_of(
     function: Callable[..., Array],
     given: Callable[..., Array] | None,

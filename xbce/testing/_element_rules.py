@@ -8,7 +8,7 @@ import numpy as np
 from xbce._losses import Loss
 from xbce._typing import Array
 from xbce.testing import _inputs
-from xbce.testing._arrays import Maker
+from xbce.testing._arrays import Maker, every_other, transposed
 from xbce.testing._inputs import Case
 from xbce.testing._report import Rule, told
 from xbce.testing._ulp import as_numpy
@@ -20,6 +20,8 @@ SHAPE = "the {} has the shape that it must have"
 DTYPE = "the {} has the dtype of the logits"
 DEVICE = "the {} is on the device of the logits"
 UNWRITTEN = "the {} leaves inputs as they were"
+NEW = "the {} stays as it is when another is computed"
+WHOLE = "the {} of labels that are whole numbers is that of floats, or an error"
 ALIKE = "the shape changes no value of the {}"
 SIZES = "the length of a batch changes no value of the {}"
 STRIDES = "strides change no value of the {}"
@@ -31,6 +33,8 @@ REASONS = {
     DTYPE: "another one changes the digits of all that is computed from it, or its memory",
     DEVICE: "arrays of two devices can not be added, and a move takes long",
     UNWRITTEN: "the caller goes on using them",
+    NEW: "losses are kept, for a mean or a plot",
+    WHOLE: "minus an unsigned 1 is 255",
     ALIKE: "an axis of size 1 is an axis, and no element knows its neighbours",
     SIZES: "a kernel works in blocks, and the last one is seldom full",
     STRIDES: "a slice or a transposed array holds the same numbers",
@@ -77,12 +81,16 @@ class Rules:
         there, here = (getattr(array, "device", None) for array in (x, result))
         if there != here:
             yield DEVICE, f"the result is on {here}, not {there}"
-        values = as_numpy(result)
+        values = as_numpy(result).copy()
+        function(z, make(-case.logits))
+        if not np.array_equal(values, as_numpy(result), equal_nan=True):
+            yield NEW, "it has changed"
         for rule, layout, rows, arrays in self._otherwise(case):
             try:
                 others = as_numpy(function(*arrays)).ravel()
             except Exception as error:
-                yield rule, f"{layout}: {told(error)}"
+                if rule != WHOLE:
+                    yield rule, f"{layout}: {told(error)}"
                 continue
             differs = self._difference(values[rows].ravel(), others)
             if differs:
@@ -98,11 +106,14 @@ class Rules:
         if flat[0].size:
             yield ALIKE, "flat", ..., [self.make(array) for array in flat]
         arrays = case.labels, case.logits
-        if case.labels.shape[:2] == (3, 1):
+        if case.labels.shape[:2] == (3, 1):  # in one shape, since each dtype may be compiled anew
+            for name in ("bool", "uint8") if case.labels.dtype.kind == "f" else ("int8", "int16"):
+                labels = self.make(case.labels, getattr(self.make.xp, name))
+                yield WHOLE, f"of labels of {name}", ..., [labels, self.make(case.logits)]
             rows = np.arange(LONG) % 3
             yield SIZES, f"of {LONG} rows", rows, [self.make(array[rows]) for array in arrays]
-        yield STRIDES, "of every other row", ..., [_every_other(self.make, a) for a in arrays]
-        yield STRIDES, "transposed", ..., [_transposed(self.make, a) for a in arrays]
+        yield STRIDES, "of every other row", ..., [every_other(self.make, a) for a in arrays]
+        yield STRIDES, "transposed", ..., [transposed(self.make, a) for a in arrays]
 
     def _difference(self, values: np.ndarray, others: np.ndarray) -> str:
         """Where two ways to compute the same are more than 16 ulp apart; empty if nowhere."""
@@ -116,16 +127,3 @@ class Rules:
             return ""
         first = int(np.argmin(near))
         return f"at place {first}, it is {others[first]:.6g}, not {values[first]:.6g}"
-
-
-def _every_other(make: Maker, values: np.ndarray) -> Array:
-    """The values as every other row of an array."""
-    return make(np.repeat(values, 2, axis=0))[::2, ...] if values.ndim else make(values)
-
-
-def _transposed(make: Maker, values: np.ndarray) -> Array:
-    """The values as the transposed of an array."""
-    axes = tuple(range(values.ndim))[::-1]
-    if values.ndim < 2:
-        return make(values)
-    return make.xp.permute_dims(make(np.ascontiguousarray(values.T)), axes)

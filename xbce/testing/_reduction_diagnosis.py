@@ -109,11 +109,12 @@ def _guess(
     given = (1.0 if call.weights is None else call.weights) * by_class
     given = np.broadcast_to(given, losses.shape)
     keep = np.broadcast_to(True if call.where is None else call.where, losses.shape)
-    losses, keep = mask(call, losses, keep)
+    keep, added = mask(call, losses, keep)
     right = Weights(np.where(keep, given, 0.0), given, keep, axis, call)
     weights = weigh(right)
     denominator = np.asarray(below(right._replace(kept=weights)), dtype=float)
-    terms = losses * weights / np.where(denominator == 0, np.inf, denominator)
+    terms = losses * weights + added * given
+    terms = terms / np.where(denominator == 0, np.inf, denominator)
     sizes = np.abs(terms) + (np.abs(weights) if axis == () else 0)  # as in `Expected.value`
     return terms.sum(axis), sizes.sum(axis)
 
@@ -224,7 +225,8 @@ def _of_gradient(run: Run) -> list[str]:
         return []
 
     def is_what_came(of: Callable[[Call, np.ndarray], np.ndarray]) -> bool:
-        return all(_fits(run, came, of(call, right), size) for call, came, right, size in found)
+        guesses = [(came, of(call, right), size) for call, came, right, size in found]
+        return all(_fits(run, came, guess, size + np.abs(guess)) for came, guess, size in guesses)
 
     def of_call(**changed: Any) -> Callable[[Call, np.ndarray], np.ndarray]:
         return lambda call, right: run.expected.gradient(replace(call, **changed))[0]

@@ -101,19 +101,16 @@ PLACES: dict[str, Denominator] = {
     "the sum over the sum of the weights in the whole batch": lambda w: w.kept.sum(),
 }
 """Those of a loss that is reduced over some axes."""
-Mask = Callable[[Call, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""Of (call, losses, mask): other losses, and another mask."""
+Mask = Callable[[Call, np.ndarray, np.ndarray], tuple[np.ndarray, Any]]
+"""Of (call, losses, mask): another mask, and losses that are added where it leaves out."""
 MASKS: dict[str, Mask] = {
-    "": lambda call, losses, mask: (losses, mask),
-    "the mask is ignored": lambda call, losses, mask: (losses, np.ones_like(mask)),
+    "": lambda call, losses, mask: (mask, 0.0),
+    "the mask is ignored": lambda call, losses, mask: (np.ones_like(mask), 0.0),
     "the mask is taken the other way round: True leaves out": (
-        lambda call, losses, mask: (losses, mask if call.where is None else ~mask)
+        lambda call, losses, mask: (mask if call.where is None else ~mask, 0.0)
     ),
-    "what the mask leaves out counts with logits of 0": (
-        lambda call, losses, mask: (
-            np.where(mask, losses, _at_zero(call, losses)),
-            np.ones_like(mask),
-        )
+    "what the mask leaves out adds the loss at logits of 0": (
+        lambda call, losses, mask: (mask, np.where(mask, 0.0, _at_zero(call, losses)))
     ),
 }
 
@@ -125,7 +122,7 @@ def _at_zero(call: Call, losses: np.ndarray) -> float:
 
 def without_class(number: int) -> Mask:
     """A mask that leaves out a class too."""
-    return lambda call, losses, mask: (losses, mask & (call.labels != number))
+    return lambda call, losses, mask: (mask & (call.labels != number), 0.0)
 
 
 Weigh = Callable[[Weights], np.ndarray]

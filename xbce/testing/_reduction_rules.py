@@ -1,6 +1,7 @@
 """The rules of a weighted and reduced loss, each with its reason."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from xbce._reduction import Reduction
 from xbce.testing import _mask_rules, _weight_rules
+from xbce.testing._arrays import every_other, transposed
 from xbce.testing._batches import LENGTHS, Call, batches, long, repeated
 from xbce.testing._report import Rule, told
 from xbce.testing._run import Comparison, Run
@@ -68,6 +70,20 @@ def _order(run: Run, batch: Call) -> Iterator[Comparison]:
         if not run.expected.reduces_rows(len(run.shape(call))):
             before = before[turned]
         yield Comparison(call, after, before, np.abs(before))
+
+
+def _strided(run: Run, batch: Call) -> Iterator[Comparison]:
+    for call in run.every(batch, 1):
+        expected = run.value(call)
+        for layout in (every_other, transposed):
+            yield Comparison(call, run.value(call, layout), expected, np.abs(expected))
+
+
+def _again(run: Run, batch: Call) -> Iterator[Comparison]:
+    result = run.result(batch)
+    before = as_numpy(result).copy()
+    run.result(replace(batch, logits=-batch.logits))
+    yield Comparison(batch, as_numpy(result), before, np.abs(before))
 
 
 def _unreduced(run: Run, batch: Call) -> Iterator[Comparison]:
@@ -202,6 +218,17 @@ CHECKS = (
     ),
     _Check("the order of rows does not matter", "a batch is a set", _order),
     _Check(
+        "strides do not matter",
+        "a slice or a transposed array holds the same numbers",
+        _strided,
+    ),
+    _Check(
+        "a result stays as it is when another is computed",
+        "losses are kept, for a mean or a plot",
+        _again,
+        batches=1,
+    ),
+    _Check(
         "unreduced losses add up to it",
         "both are the same loss",
         _unreduced,
@@ -250,11 +277,17 @@ def _first_broken(run: Run, check: _Check) -> tuple[str, str]:
     return "", ""
 
 
+def _light(call: Call) -> Call:
+    """The call with weights that sum to less than 1."""
+    assert call.weights is not None
+    return replace(call, weights=call.weights / 64)
+
+
 def _outside(run: Run) -> Iterator[Rule]:
     """What can be said without knowing the numbers."""
     broken, example = "", ""
     for batch in batches(run.expected):
-        for call in run.every(batch):
+        for call in (*run.every(batch), *map(_light, run.weighted(batch))):
             try:
                 actual = run.result(call)
                 run.seen.append((call, as_numpy(actual)))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xbce._typing import Array
-from xbce.testing._arrays import Maker
+from xbce.testing._arrays import Layout, Maker
 from xbce.testing._batches import Call, Expected, masked, weighted
 from xbce.testing._ulp import as_numpy
 
@@ -78,19 +78,21 @@ class Run:
         keep = np.broadcast_to(call.where, call.labels.shape)
         return replace(call, labels=np.where(keep, call.labels, self.ignore_index), where=None)
 
-    def arrays(self, call: Call) -> tuple[list[Array], dict[str, Array]]:
+    def arrays(
+        self, call: Call, layout: Layout = Maker.__call__
+    ) -> tuple[list[Array], dict[str, Array]]:
         """The arguments in the library's arrays."""
         call = self.as_called(call)
-        options = {name: self.make(array) for name, array in call.given().items()}
-        return [self.make(call.labels), self.make(call.logits)], options
+        options = {name: layout(self.make, array) for name, array in call.given().items()}
+        return [layout(self.make, array) for array in (call.labels, call.logits)], options
 
-    def value(self, call: Call) -> np.ndarray:
+    def value(self, call: Call, layout: Layout = Maker.__call__) -> np.ndarray:
         """The reduced loss."""
-        return as_numpy(self.result(call))
+        return as_numpy(self.result(call, layout))
 
-    def result(self, call: Call) -> Array:
+    def result(self, call: Call, layout: Layout = Maker.__call__) -> Array:
         """The reduced loss as it comes."""
-        arrays, options = self.arrays(call)
+        arrays, options = self.arrays(call, layout)
         before = [as_numpy(array).copy() for array in (*arrays, *options.values())]
         result = self.loss_fn(*arrays, **options)
         after = [as_numpy(array) for array in (*arrays, *options.values())]
