@@ -8,7 +8,7 @@ import numpy as np
 from xbce import _losses
 from xbce._losses import Loss
 from xbce._typing import Array, Namespace
-from xbce.testing import _diagnosis, _given
+from xbce.testing import _about, _diagnosis, _given
 from xbce.testing._arrays import Maker, gradient_of, many_compilations
 from xbce.testing._element_rules import Rules
 from xbce.testing._measure import Measure
@@ -75,7 +75,7 @@ def audit(
     Returns
     -------
     Report
-        Print it, ``check(max_ulp=4)`` it, or keep its ``to_dict()``.
+        Print it, ``check()`` it, or keep its ``to_dict()``.
 
     Raises
     ------
@@ -124,7 +124,11 @@ def audit(
         return exactly(loss, quantity, as_numpy(z), as_numpy(x), given)
 
     functions = {"loss": loss_fn, "gradient": gradient_fn, "hessian": hessian_fn}
-    report = Report(name or _given.name_of(loss_fn))
+    report = Report(
+        name or _given.name_of(loss_fn),
+        about=_about.words(loss, given, xp),
+        promise=_about.promise(loss, dtypes),
+    )
     for dtype in dtypes:
         make = Maker(xp, dtype, device)
         complete = _complete(functions, make, loss)
@@ -178,7 +182,7 @@ def audit_modes(
     Report
         Of the differences: errors are those of the compiled function, in ulp of what the eager
         one gives, and ``expected`` is what that gives. Both may be off the exact loss by 4 ulp;
-        so ``check(max_ulp=8)`` passes two that `audit` passes.
+        so ``check()`` allows twice what that of `audit` does.
 
     Raises
     ------
@@ -196,13 +200,18 @@ def audit_modes(
     --------
     ::
 
-        audit_modes(my_loss, jax.jit(my_loss), jax.numpy, ["float32"]).check(max_ulp=8)
+        audit_modes(my_loss, jax.jit(my_loss), jax.numpy, ["float32"]).check()
     """
     dtypes = _given.names(dtypes, xp)
     eager_fn = _given.loss_function(eager_fn, "eager_fn")
     compiled_fn = _given.loss_function(compiled_fn, "compiled_fn")
     loss, given, classes = _which(loss, classes, samples, parameters)
-    report = Report(name or f"{_given.name_of(compiled_fn)}, compiled, against eager")
+    report = Report(
+        name or f"{_given.name_of(compiled_fn)}, compiled, against eager",
+        about=_about.words(loss, given, xp),
+        promise={q: 2 * ulp for q, ulp in _about.promise(loss, dtypes).items()},
+        reference="eager",
+    )
     for dtype in dtypes:
         make = Maker(xp, dtype, device)
         eager = _complete({"loss": eager_fn}, make, loss)
@@ -244,4 +253,4 @@ def _fill(report: Report, measure: Measure, samples: int) -> None:
     with many_compilations(), np.errstate(all="ignore"):
         report.regions.extend(measure.regions(samples))
         report.specials.extend(measure.specials())
-        report.rules.extend([*rules.of(measure.functions), *measure.raised])
+        report.rules.extend([*rules.of(measure.functions), *measure.raised[:1]])

@@ -8,7 +8,7 @@ import numpy as np
 from xbce._losses import Loss
 from xbce._reduction import Reduction
 from xbce._typing import Array, Namespace
-from xbce.testing import _given, _reduction_diagnosis
+from xbce.testing import _about, _given, _reduction_diagnosis
 from xbce.testing._arrays import Maker, gradient_of, many_compilations
 from xbce.testing._batches import KINDS, Expected
 from xbce.testing._oracle import loss_of
@@ -154,7 +154,17 @@ def audit_reduction(
         raise ValueError(
             f"`class_weights` must be {expected.classes} numbers for {chosen.name}; got {weights}."
         )
-    report = Report(name or _given.name_of(loss_fn))
+    about = _about.words(
+        chosen,
+        given,
+        xp,
+        reduction=expected.reduction,
+        axis=axis,
+        label_smoothing=label_smoothing or None,
+        class_weights=class_weights,
+        ignore_index=ignore_index,
+    )
+    report = Report(name or _given.name_of(loss_fn), about=about)
     for dtype in dtypes:
         make = Maker(xp, dtype, device)
         axes = () if expected.reduction == Reduction.NONE else axis

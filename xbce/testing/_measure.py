@@ -57,7 +57,7 @@ class Measure:
             if scale is None and quantity != "loss" and not case.name.startswith("hard"):
                 continue  # its terms may cancel: there is no ulp to measure it in
             exact = self.reference(quantity, z, x)
-            actual = self._called(quantity, z, x, case.name)
+            actual = self._called(quantity, z, x, case.name, exact.high.shape)
             if actual is None:
                 continue
             errors, computed = self._errors(actual, exact, scale)
@@ -74,24 +74,27 @@ class Measure:
                 list(zip(places.ravel().tolist(), errors.ravel().tolist(), strict=True)),
             )
 
-    def _called(self, quantity: str, z: Array, x: Array, about: str) -> Array:
-        """What a function gives; None where it raises, which is a broken rule then."""
+    def _called(
+        self, quantity: str, z: Array, x: Array, about: str, shape: tuple[int, ...]
+    ) -> Array:
+        """What a function gives; None where it raises or has another shape: a broken rule then."""
         try:
             result = self.functions[quantity](z, x)
-            as_numpy(result)
-            return result
+            found = as_numpy(result).shape
+            if found == shape:
+                return result
+            broken = f"it has shape {found}, not {shape}"
         except Exception as error:  # whatever the implementation raises is its finding
-            name = f"the {quantity} of {about} is an array"
-            self.raised.append(Rule(self.make.name, name, told(error), "nothing can be computed"))
-            return None
+            broken = told(error)
+        name = f"the {quantity} of {about} is an array of its shape"
+        self.raised.append(Rule(self.make.name, name, broken, "nothing can be compared"))
+        return None
 
     def _errors(
         self, actual: Array, exact: TwoFloats, scale: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Errors in ulp, and what was computed; of another shape it is as wrong as can be."""
+        """Errors in ulp, and what was computed."""
         computed = as_numpy(actual)
-        if computed.shape != exact.high.shape:
-            return np.full(exact.high.shape, np.inf), np.full(exact.high.shape, np.nan)
         errors = ulp_error(actual, exact, scale)
         if self.make.flushes:
             errors[np.abs(computed - exact.high) <= 4 * self.make.format.tiny] = 0
@@ -106,12 +109,10 @@ class Measure:
         slopes = exactly(self.loss, "gradient", *inputs, self.parameters).high
         for quantity in self.functions:
             exact = self.reference(quantity, z, x).high
-            result = self._called(quantity, z, x, case.name)
+            result = self._called(quantity, z, x, case.name, exact.shape)
             if result is None:
                 continue
             actual = as_numpy(result)
-            if actual.shape != exact.shape:
-                continue  # which a rule says
             scale = sizes(self.loss, quantity, *inputs, self.parameters)
             scale = exact if scale is None else np.where(np.isfinite(scale), scale, exact)
             right = ulp_error(result, exact, scale) <= 32

@@ -6,6 +6,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 Promise = float | Mapping[str, float]
 """The largest errors in ulp that are allowed: one number, or one by quantity."""
 QUANTITIES = ("loss", "gradient", "hessian")
@@ -70,6 +72,14 @@ class Report:
         What holds whatever the numbers: of dtypes, shapes and inputs, of masks and weights.
     diagnoses : list of str
         What it is instead, where what came fits a known way of being wrong.
+    notes : list of str
+        What is worth to be known, and is no failure.
+    about : str
+        What it was held against: the loss, the reduction, the library.
+    promise : dict of float
+        What is allowed by default: the largest error in ulp by quantity that xbce promises.
+    reference : str
+        What the right numbers are: those of ``"exact"``, or of ``"eager"``, functions.
 
     See Also
     --------
@@ -93,6 +103,10 @@ class Report:
     specials: list[Special] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
     diagnoses: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    about: str = ""
+    promise: dict[str, float] = field(default_factory=dict)
+    reference: str = "exact"
 
     def largest(self, quantity: str = "loss", dtype: str | None = None) -> float:
         """The largest error in ulp of a quantity; NaN where none was measured."""
@@ -103,11 +117,20 @@ class Report:
         ]
         return max(found, default=float("nan"))
 
-    def failures(self, max_ulp: Promise = 4) -> list[str]:
+    def _promise(self, max_ulp: Promise | None) -> Promise:
+        """What is allowed."""
+        if max_ulp is not None:
+            return max_ulp
+        measured = {region.quantity for region in self.regions}
+        return {q: ulp for q, ulp in self.promise.items() if q in measured}
+
+    def failures(self, max_ulp: Promise | None = None) -> list[str]:
         """What is wrong: its name, broken rules, and errors, worst first; empty if nothing is.
 
-        `max_ulp` is a number, or a dict of them by quantity; what is not in it may be anything.
+        `max_ulp` is a number, or a dict of them by quantity; what is not in it may be anything. By
+        default it is what xbce promises of this loss, or twice that where modes are compared.
         """
+        max_ulp = self._promise(max_ulp)
         if isinstance(max_ulp, Mapping) and not set(max_ulp) <= set(QUANTITIES):
             raise ValueError(f"`max_ulp` must have keys among {QUANTITIES}; got {list(max_ulp)}.")
         lines = [f"diagnosis: {diagnosis}" for diagnosis in self.diagnoses]
@@ -120,38 +143,56 @@ class Report:
                 label, logit, actual, exact = region.worst
                 lines.append(
                     f"{region.dtype} {region.quantity}, {region.name}: {ulps(region.largest)} ulp "
-                    f"at label {label!r}, logit {logit!r}: got {actual!r}, exact is {exact!r}"
+                    f"at label {label!r}, logit {logit!r}: got {actual!r}, "
+                    f"{self.reference} is {exact!r}"
                 )
         lines += [
             f"{special.dtype} {special.quantity} at label {special.label!r}, logit "
             f"{special.logit!r}: got {special.actual!r}, should be {special.expected}"
-            for special in self.specials
-            if not special.right
+            for special in self._wrong_specials()
         ]
         return lines
 
-    def check(self, max_ulp: Promise = 4) -> None:
-        """Raise AssertionError with the failures, unless all is right to `max_ulp` ulp."""
+    def _wrong_specials(self) -> list[Special]:
+        """Those that are wrong, finite logits first."""
+        wrong = [special for special in self.specials if not special.right]
+        return sorted(wrong, key=lambda special: not np.all(np.isfinite(special.logit)))
+
+    def check(self, max_ulp: Promise | None = None) -> None:
+        """Raise AssertionError with the failures, unless all is right to `max_ulp` ulp.
+
+        `max_ulp` is as for `failures`.
+        """
+        max_ulp = self._promise(max_ulp)
         failures = self.failures(max_ulp)
         if failures:
             listed = "\n  ".join(failures)
             broken = len(failures) - len(self.diagnoses)
-            raise AssertionError(
-                f"{self.name} breaks {broken} promises of {_named(max_ulp)}:\n  {listed}"
-            )
+            promises = f"promises of {_named(max_ulp)}" if self.regions else "rules"
+            raise AssertionError(f"{self.name} breaks {broken} {promises}:\n  {listed}")
 
     def to_dict(self) -> dict[str, Any]:
-        """The report in plain lists, dicts, strings and numbers, without the points of plots."""
-        plain = asdict(self)
+        """The report in plain lists, dicts, strings and numbers, without the points of plots.
+
+        As JSON has them: what is not finite is a string, ``"nan"``, ``"inf"`` or ``"-inf"``.
+        """
+        plain = _plain(asdict(self))
         for region in plain["regions"]:
             del region["points"]
+            region["worst"] = dict(
+                zip(("label", "logit", "actual", "expected"), region["worst"], strict=True)
+            )
         return plain
 
-    def to_markdown(self, max_ulp: Promise = 4) -> str:
-        """The report in Markdown, for a comment on a pull request."""
+    def to_markdown(self, max_ulp: Promise | None = None) -> str:
+        """The report in Markdown, for a comment on a pull request; `max_ulp` as for `failures`."""
+        max_ulp = self._promise(max_ulp)
         failures = self.failures(max_ulp)
-        verdict = "all right" if not failures else "wrong"
-        lines = [f"### {self.name}: {verdict} (promise: {_named(max_ulp)})"]
+        promise = f" (promise: {_named(max_ulp)})" if self.regions else ""
+        lines = [f"### {self.name}: {'wrong' if failures else 'all right'}{promise}"]
+        lines += ["", self.about] if self.about else []
+        told = [f"- **{d}**" for d in self.diagnoses] + [f"- Note: {note}" for note in self.notes]
+        lines += ["", *told] if told else []
         dtypes = list(dict.fromkeys(region.dtype for region in self.regions))
         if dtypes:
             lines += ["", f"| largest error in ulp | {' | '.join(dtypes)} |"]
@@ -173,57 +214,38 @@ class Report:
             lines += [*failures, "```", "", "</details>"]
         return "\n".join(lines)
 
-    def plot(self, path: str | Path | None = None) -> Any:
+    def plot(self, path: str | Path | None = None, max_ulp: Promise | None = None) -> Any:
         """Draw errors in ulp against logits, a panel a quantity; save it if there is a path.
 
-        Returns the figure of matplotlib, which must be installed.
+        Of losses over classes the logit is the largest of a row. What is allowed is a line;
+        `max_ulp` is as for `check`. Returns the figure of matplotlib, which must be installed.
+        ValueError where nothing was measured, as of a reduction.
         """
-        from matplotlib.figure import Figure
+        from xbce.testing._plot import draw
 
-        shown = [q for q in QUANTITIES if self.largest(q) == self.largest(q)]
-        figure = Figure(figsize=(5 * max(len(shown), 1), 4.5), dpi=150, layout="constrained")
-        figure.suptitle(f"{self.name} (logits beyond 1000 are drawn there)")
-        panels = figure.subplots(1, max(len(shown), 1), sharey=True, squeeze=False)[0]
-        for axes, quantity in zip(panels, shown, strict=False):
-            points: dict[str, list[tuple[float, float]]] = {}
-            for region in self.regions:
-                if region.quantity == quantity:
-                    points.setdefault(region.dtype, []).extend(region.points)
-            for dtype, found in points.items():
-                logits, errors = zip(*found, strict=True)
-                drawn = [min(max(error, 0.01), 1e17) for error in errors]
-                inside = [min(max(logit, -1000), 1000) for logit in logits]
-                axes.plot(inside, drawn, ".", markersize=3, label=dtype)
-            axes.set_xscale("symlog", linthresh=1e-3, linscale=0.3)
-            axes.set_xticks([-1000, -10, -0.1, 0, 0.1, 10, 1000])
-            axes.xaxis.set_major_formatter(lambda tick, _: f"{tick:g}")
-            axes.set(yscale="log", title=quantity, xlabel="logit", xlim=(-1500, 1500))
-            axes.axhline(4, color="black", linewidth=0.8, linestyle="--")
-            axes.annotate("4 ulp", (0, 4), (0, 3), textcoords="offset points", ha="center")
-            axes.grid(alpha=0.3)
-            axes.legend(loc="upper center")
-        panels[0].set_ylabel("error (ulp)")
-        if path is not None:
-            figure.savefig(path)
-        return figure
+        if not self.regions:
+            raise ValueError(f"{self.name} has no errors in ulp to draw: nothing was measured.")
+        return draw(self, path, self._promise(max_ulp))
 
     def __str__(self) -> str:
         """The report as a table."""
-        lines = [self.name]
+        lines = [self.name, *([f"  {self.about}"] if self.about else [])]
         lines += [f"  {diagnosis}" for diagnosis in self.diagnoses]
+        lines += [f"  note: {note}" for note in self.notes]
+        width = max((len(f"{r.dtype}, {r.name}") for r in self.regions), default=0) + 2
         quantities = [q for q in QUANTITIES if self.largest(q) == self.largest(q)]
         if quantities:
-            lines += ["", f"{'error in ulp':48}" + "".join(f"{q:>18}" for q in quantities)]
-            lines += [f"{'':48}" + f"{'99 %':>9}{'largest':>9}" * len(quantities)]
+            lines += ["", f"{'error in ulp':{width}}" + "".join(f"{q:>18}" for q in quantities)]
+            lines += [f"{'':{width}}" + f"{'99 %':>9}{'largest':>9}" * len(quantities)]
         rows: dict[str, dict[str, str]] = {}
         for region in self.regions:
             errors = f"{ulps(region.percentile_99):>9}{ulps(region.largest):>9}"
             rows.setdefault(f"{region.dtype}, {region.name}", {})[region.quantity] = errors
         lines += [
-            f"{title:48}" + "".join(row.get(q, " " * 18) for q in quantities).rstrip()
+            f"{title:{width}}" + "".join(row.get(q, " " * 18) for q in quantities).rstrip()
             for title, row in rows.items()
         ]
-        wrong = [special for special in self.specials if not special.right]
+        wrong = self._wrong_specials()
         right = len(self.specials) - len(wrong)
         lines += (
             ["", f"special values: {right} right, {len(wrong)} wrong"] if self.specials else [""]
@@ -240,6 +262,15 @@ class Report:
             lines += [f"    since {rule.reason}"] if rule.reason else []
             lines += [f"    with {rule.example}"] if rule.example else []
         return "\n".join(lines)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers, lists and dicts as JSON has them."""
+    if isinstance(value, dict):
+        return {key: _plain(of) for key, of in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(of) for of in value]
+    return str(value) if isinstance(value, float) and not isfinite(value) else value
 
 
 def ulps(error: float) -> str:
