@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 import xbce
-from xbce.testing import Report, as_numpy, assert_ulp, audit, exact_loss
+from xbce.testing import (
+    Report,
+    as_numpy,
+    assert_ulp,
+    audit,
+    audit_modes,
+    audit_reduction,
+    exact_loss,
+)
 
 numpy_only = pytest.mark.backend("numpy")
 
@@ -27,9 +35,10 @@ def report():
 @numpy_only
 def test_a_report_is_markdown(report):
     lines = report.to_markdown().splitlines()
-    assert lines[0] == "### naive: wrong (promise: 4 ulp)"
-    assert lines[2:4] == ["| largest error in ulp | float32 | float64 |", "| --- | ---: | ---: |"]
-    assert lines[4].startswith("| loss | ")
+    assert lines[0] == "### naive: wrong (promise: 4 ulp of the loss)"
+    assert lines[2].startswith("sigmoid_cross_entropy, numpy ")
+    assert lines[6:8] == ["| largest error in ulp | float32 | float64 |", "| --- | ---: | ---: |"]
+    assert lines[8].startswith("| loss | ")
     assert lines[-1] == "</details>"
     assert sum(line == "```" for line in lines) == 2
     right = audit(ours, np, ["float32"], samples=20, name="ours")
@@ -41,9 +50,11 @@ def test_a_report_is_markdown(report):
 
 @numpy_only
 def test_a_report_is_plain_data_without_the_points_of_plots(report):
-    plain = json.loads(json.dumps(report.to_dict()))
-    assert list(plain) == ["name", "regions", "specials", "rules", "diagnoses"]
+    plain = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert list(plain)[:6] == ["name", "regions", "specials", "rules", "diagnoses", "notes"]
     assert "points" not in plain["regions"][0]
+    assert list(plain["regions"][0]["worst"]) == ["label", "logit", "actual", "expected"]
+    assert "inf" in [region["largest"] for region in plain["regions"]]
     assert {"dtype", "name", "broken", "reason", "example"} == set(plain["rules"][0])
 
 
@@ -61,9 +72,62 @@ def test_a_report_is_drawn(report, tmp_path):
     figure = report.plot(tmp_path / "errors.png")
     (panel,) = figure.axes
     assert panel.get_title() == "loss"
-    assert {line.get_label() for line in panel.lines[:2]} == {"float32", "float64"}
+    assert {line.get_label() for line in panel.lines} == {"float32", "float64", "4 ulp"}
+    assert "16 ulp" in {line.get_label() for line in report.plot(max_ulp=16).axes[0].lines}
     assert (tmp_path / "errors.png").stat().st_size > 1000
-    assert Report("empty").plot() is not None
+    with pytest.raises(ValueError, match="empty has no errors in ulp to draw"):
+        Report("empty").plot()
+
+
+def softmax(labels, logits):
+    return xbce.nn.softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+
+
+@numpy_only
+def test_what_xbce_promises_of_the_loss_is_allowed_by_default():
+    def off_by_6_ulp(labels, logits):
+        return softmax(labels, logits) * (1 + 6 * np.finfo(logits.dtype).eps)
+
+    report = audit(off_by_6_ulp, np, ["float32"], classes=5, samples=40)
+    assert report.promise == {"loss": 16, "gradient": 16, "hessian": 16}
+    report.check()
+    assert report.failures(max_ulp=4) != []
+    modes = audit_modes(softmax, off_by_6_ulp, np, ["float32"], classes=5, samples=40)
+    assert modes.promise["loss"] == 32
+    assert "eager is" in modes.failures(max_ulp=4)[0]
+
+
+@numpy_only
+def test_a_report_of_a_reduction_says_what_was_audited_and_promises_no_ulp():
+    def mean(labels, logits):
+        return 2 * np.mean(ours(labels, logits))
+
+    report = audit_reduction(mean, np, ["float32"], rows=0, name="mean")
+    with pytest.raises(AssertionError, match=r"mean breaks \d+ rules:"):
+        report.check()
+    assert (
+        str(report)
+        .splitlines()[1]
+        .startswith("  sigmoid_cross_entropy, reduction=weighted_sum_by_nonzero_weights, numpy ")
+    )
+    assert report.notes == [
+        "its signature has no `weights` and no `where`",
+        "an empty batch gives nan",
+    ]
+    assert "- Note: an empty batch gives nan" in report.to_markdown()
+
+
+@numpy_only
+def test_shapes_that_broadcast_in_silence_are_noted():
+    def losses(labels, logits):
+        return np.logaddexp(0, logits) - labels * logits
+
+    report = audit(losses, np, ["float32"], samples=20)
+    assert report.notes == [
+        "labels of shape (3,) beside logits of shape (3, 1) are no error; "
+        "the result has shape (3, 3)"
+    ]
+    assert audit(ours, np, ["float32"], samples=20).notes == []
 
 
 # --- single numbers -----------------------------------------------------------------

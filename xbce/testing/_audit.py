@@ -8,7 +8,7 @@ import numpy as np
 from xbce import _losses
 from xbce._losses import Loss
 from xbce._typing import Array, Namespace
-from xbce.testing import _about, _diagnosis, _given
+from xbce.testing import _about, _diagnosis, _given, _notes
 from xbce.testing._arrays import Maker, gradient_of, many_compilations
 from xbce.testing._element_rules import Rules
 from xbce.testing._measure import Measure
@@ -137,6 +137,8 @@ def audit(
         report.diagnoses.extend(
             _diagnosis.of_losses(complete, make, loss, given, classes, soft_labels)
         )
+        if dtype == dtypes[0]:
+            report.notes.extend(_notes.of_shapes(loss_fn, make, loss))
     return report
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from xbce._losses import Loss
 from xbce._reduction import Reduction
 from xbce._typing import Array, Namespace
-from xbce.testing import _about, _given, _reduction_diagnosis
+from xbce.testing import _about, _given, _notes, _reduction_diagnosis
 from xbce.testing._arrays import Maker, gradient_of, many_compilations
 from xbce.testing._batches import KINDS, Expected
 from xbce.testing._oracle import loss_of
@@ -164,7 +164,7 @@ def audit_reduction(
         class_weights=class_weights,
         ignore_index=ignore_index,
     )
-    report = Report(name or _given.name_of(loss_fn), about=about)
+    report, notes = Report(name or _given.name_of(loss_fn), about=about), list[str]()
     for dtype in dtypes:
         make = Maker(xp, dtype, device)
         axes = () if expected.reduction == Reduction.NONE else axis
@@ -174,5 +174,7 @@ def audit_reduction(
         )
         with many_compilations(), np.errstate(all="ignore"):
             report.rules.extend(broken_rules(run))
+            notes.extend(_notes.of_reduction(run))
         report.diagnoses.extend(_reduction_diagnosis.of_reduction(run))
+    report.notes.extend(dict.fromkeys(notes))  # each once, whatever the dtype
     return report
