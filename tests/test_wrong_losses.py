@@ -5,16 +5,8 @@ from functools import partial
 import numpy as np
 import pytest
 from wrong_losses import ELEMENTS, GRADIENTS, right
-from wrong_reductions import (
-    CLASS_WEIGHTS,
-    CLASSED,
-    REDUCTIONS,
-    ROWS,
-    UNREDUCED,
-    by_row,
-    classed,
-    ignoring,
-)
+from wrong_reductions import REDUCTIONS, by_row
+from wrong_rows import CLASS_WEIGHTS, CLASSED, ROWS, UNREDUCED, classed, ignoring
 
 import xbce
 from xbce.losses import Reduction

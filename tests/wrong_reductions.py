@@ -8,8 +8,6 @@ from functools import partial
 import numpy as np
 from wrong_losses import right
 
-from xbce.losses import Reduction
-
 
 def parts(labels, logits, weights, where):
     """Losses, weights and mask of one shape."""
@@ -63,10 +61,11 @@ def as_given(labels, logits, weights=None, where=None):
     return np.sum(losses * w) / np.asarray(max(count, 1), logits.dtype)
 
 
-def of_rows(labels, logits, weights=None, where=None):
+def of_rows(divide, labels, logits, weights=None, where=None):
+    """The mean of the rows' sums, each divided."""
     losses, w, _ = parts(labels, logits, weights, where)
-    count = np.count_nonzero(w.reshape(len(w), -1), axis=1)
-    each = (losses * w).reshape(len(w), -1).sum(axis=1) / np.maximum(count, 1)
+    below = divide(w.reshape(len(w), -1))
+    each = (losses * w).reshape(len(w), -1).sum(axis=1) / np.where(below == 0, np.inf, below)
     return each.mean().astype(logits.dtype)
 
 
@@ -129,6 +128,47 @@ def none_left(labels, logits, weights=None, where=None):
     return right_reduction(labels, logits, weights, where)
 
 
+def by_row(divide, labels, logits, weights=None, where=None):
+    """A loss a row: its sum of weighted losses, divided."""
+    losses, w, keep = parts(labels, logits, weights, where)
+    below = np.asarray(divide(w, keep), logits.dtype)
+    return np.sum(losses * w, axis=-1) / np.where(below == 0, np.inf, below).astype(logits.dtype)
+
+
+def filled(labels, logits, weights=None, where=None):
+    """Logits of 0 where the mask leaves out, which cost log(2) each."""
+    w, keep = parts(labels, logits, weights, where)[1:]
+    losses = right(labels, np.where(keep, logits, 0))
+    count = np.asarray(max(np.count_nonzero(w), 1), logits.dtype)
+    return np.sum(losses * (1 if weights is None else weights), dtype=logits.dtype) / count
+
+
+def last_block_lost(labels, logits, weights=None, where=None):
+    """What a kernel does with blocks of 128 that forgets the last, of more than one."""
+    losses, w, _ = parts(labels, logits, weights, where)
+    whole = len(logits) // 128 * 128 or len(logits)
+    count = np.asarray(max(np.count_nonzero(w), 1), logits.dtype)
+    return np.sum(losses[:whole] * w[:whole]) / count
+
+
+class SameArray:
+    """A reduction that returns one and the same array, with another number each time."""
+
+    def __init__(self):
+        self.array = np.zeros((), np.float32)
+
+    def __call__(self, labels, logits, weights=None, where=None):
+        self.array[...] = right_reduction(labels, logits, weights, where)
+        return self.array
+
+
+def by_strides(labels, logits, weights=None, where=None):
+    """What a kernel does that takes every array for contiguous."""
+    whole = logits if logits.base is None else logits.base
+    x = np.resize(whole.ravel(), logits.shape).astype(logits.dtype)
+    return right_reduction(labels, x, weights, where)
+
+
 REDUCTIONS = {  # name: function, what is said of it
     "over all elements": (
         partial(reduced, lambda w, keep: w.size),
@@ -150,8 +190,19 @@ REDUCTIONS = {  # name: function, what is said of it
         partial(reduced, lambda w, keep: len(w)),
         "this is the sum over the number of rows, not the mean over those with weight",
     ),
-    "of the rows' means": (of_rows, "this is the mean of the rows' means, not "),
+    "of the rows' means": (
+        partial(of_rows, lambda w: np.count_nonzero(w, axis=1)),
+        "this is the mean of the rows' means, not ",
+    ),
     "last axis": (last_axis, "this is the mean over the last axis only"),
+    "clamped": (
+        partial(reduced, lambda w, keep: max(w.sum(), 1)),
+        "this is the sum over the sum of the weights, or over 1 where that is less, not the mean",
+    ),
+    "by rows' weights": (
+        partial(of_rows, lambda w: w.sum(axis=1)),
+        "this is the mean of the rows' means, each by the sum of its weights, not ",
+    ),
     "weights as they are given": (
         as_given,
         "this is the sum over the non-zero weights as they are given, not as they are broadcast",
@@ -180,6 +231,22 @@ REDUCTIONS = {  # name: function, what is said of it
             lambda w, keep: np.count_nonzero(w), labels, logits, weights
         ),
         "the mask is ignored",
+    ),
+    "logits of 0": (
+        filled,
+        "what the mask leaves out adds the loss at logits of 0",
+    ),
+    "last block": (
+        last_block_lost,
+        "a long batch is summed as exactly as a short one: got 1.47",
+    ),
+    "the same array": (
+        SameArray(),
+        "a result stays as it is when another is computed: got 1.54",
+    ),
+    "strides": (
+        by_strides,
+        "strides do not matter: got",
     ),
     "mask after the loss": (mask_after, "the mask is applied after the loss: 0*NaN is NaN"),
     "mask leaks": (mask_leaks, "what the mask leaves out changes the loss"),
@@ -226,82 +293,3 @@ REDUCTIONS = {  # name: function, what is said of it
     "added one by one": (added_one_by_one, "a long batch is summed as exactly as a short one"),
     "order": (first_row_only, "the order of rows does not matter"),
 }
-
-
-def by_row(divide, labels, logits, weights=None, where=None):
-    """A loss a row: its sum of weighted losses, divided."""
-    losses, w, keep = parts(labels, logits, weights, where)
-    below = np.asarray(divide(w, keep), logits.dtype)
-    return np.sum(losses * w, axis=-1) / np.where(below == 0, np.inf, below).astype(logits.dtype)
-
-
-def of_the_batch(labels, logits, weights=None, where=None):
-    return right_reduction(labels, logits, weights, where)
-
-
-ROWS = {  # name: function of a loss a row, what is said of it
-    "over all elements": (
-        partial(by_row, lambda w, keep: w.shape[-1]),
-        "this is the mean over all elements, not over those with weight",
-    ),
-    "over the mask": (
-        partial(by_row, lambda w, keep: keep.sum(axis=-1)),
-        "this is the mean over the elements that the mask keeps, not over those with weight",
-    ),
-    "over the batch": (
-        partial(by_row, lambda w, keep: np.count_nonzero(w)),
-        "this is the sum over the number of those with weight in the whole batch, not the mean",
-    ),
-    "weights ignored": (
-        lambda labels, logits, weights=None, where=None: by_row(
-            lambda w, keep: keep.sum(axis=-1), labels, logits, None, where
-        ),
-        "weights are ignored",
-    ),
-    "all axes": (of_the_batch, "this is reduced over all axes"),
-    "no axis": (
-        lambda *arrays, **options: np.prod(parts(*arrays, **options)[:2], axis=0),
-        "this is not reduced",
-    ),
-}
-UNREDUCED = {  # name: function of unreduced losses, what is said of it
-    "weights twice": (
-        lambda labels, logits, weights=None, where=None: np.prod(
-            parts(labels, logits, None if weights is None else weights**2, where)[:2], axis=0
-        ),
-        "weights are applied twice",
-    ),
-    "reduced": (of_the_batch, "this is reduced over all axes"),
-}
-
-
-def ignoring(number, counted, labels, logits, weights=None):
-    """The mean over labels that are not this number, or over all that are `counted`."""
-    kept = labels != number
-    total = reduced(lambda w, keep: 1, np.where(kept, labels, 0), logits, weights, kept)
-    weighted = parts(labels, logits, weights, kept if counted == "kept" else None)[1]
-    return total / np.asarray(max(np.count_nonzero(weighted), 1), logits.dtype)
-
-
-def smoothed(labels, amount):
-    return labels * (1 - amount) + amount / 2
-
-
-def classed(order, labels, logits):
-    """The mean by the sum of class weights 1 and 3, with labels smoothed by 0.2."""
-    z = smoothed(labels, 0.2).astype(logits.dtype)
-    chosen = z if order == "smoothing first" else labels
-    w = (1 - chosen + 3 * chosen) if order != "none" else np.ones_like(logits)
-    losses = right(z, logits)
-    if order == "terms":
-        w, labelled = 1 + 2 * labels, right(0 * z + 1, logits)
-        return np.sum(3 * z * labelled + (1 - z) * right(0 * z, logits)) / np.sum(w)
-    return np.sum(losses * w) / np.sum(w)
-
-
-CLASS_WEIGHTS = {
-    "none": "class weights are ignored",
-    "smoothing first": "labels are smoothed before class weights are chosen by them",
-    "terms": "class weights multiply each class's term of the smoothed label",
-}
-CLASSED = {"class_weights": (1, 3), "label_smoothing": 0.2, "reduction": Reduction.MEAN}

@@ -53,7 +53,7 @@ class Call:
     def __str__(self) -> str:
         """The call in one line, as a user may repeat it; not a long one."""
         if self.logits.size > 100:
-            return f"logits of shape {self.logits.shape}, as often as it is repeated"
+            return f"logits of shape {self.logits.shape}"
         arrays = {"labels": self.labels, "logits": self.logits} | self.given()
         return ", ".join(f"{name} {array.tolist()}" for name, array in arrays.items())
 

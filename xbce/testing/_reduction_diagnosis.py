@@ -91,7 +91,9 @@ def _reduced_otherwise(run: Run) -> list[str]:
             found = [fault for fault in (kind, mask, weigh) if fault]
             alike = below.startswith("the mean ") and own.startswith("the mean over")
             other = own.removeprefix("the mean ") if alike else own
-            return found + ([f"this is {below}, not {other}"] if below != own else [])
+            follows = mask and not masked  # what is divided by goes with the class that is left out
+            same = below == own or follows
+            return found + ([] if same else [f"this is {below}, not {other}"])
     return []
 
 

@@ -168,8 +168,8 @@ class Report:
         if failures:
             listed = "\n  ".join(failures)
             broken = len(failures) - len(self.diagnoses)
-            promises = f"promises of {_named(max_ulp)}" if self.regions else "rules"
-            raise AssertionError(f"{self.name} breaks {broken} {promises}:\n  {listed}")
+            what = f"promises of {_named(max_ulp)}" if self.regions else "rules"
+            raise AssertionError(f"{self.name} breaks {broken} {what}:\n  {listed}")
 
     def to_dict(self) -> dict[str, Any]:
         """The report in plain lists, dicts, strings and numbers, without the points of plots.
