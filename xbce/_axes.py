@@ -4,6 +4,7 @@ from operator import index
 from typing import Any
 
 from xbce import _arguments
+from xbce._reduction import Reduction
 from xbce._typing import Array, Namespace, Shape
 
 
@@ -26,6 +27,16 @@ def class_axis(argument: str, array: Array, axis: Any, name: str = "axis") -> in
     if shape[axis] == 0:
         _arguments.fail(ValueError, f"`{argument}` must have one class at least; got none.")
     return axis - len(shape) if axis >= 0 else axis
+
+
+def check_reduces(axis: Any, reduction: Reduction | str) -> None:
+    """Raise ValueError where there is an axis to reduce along, and no reduction."""
+    if axis is not None and reduction == Reduction.NONE:
+        _arguments.fail(
+            ValueError,
+            f"`axis` must be None where `reduction` is 'none', which reduces nothing; got "
+            f"{axis}. Pass another reduction, for instance {str(Reduction.SUM)!r}.",
+        )
 
 
 def axes(axis: Any, rank: int, over_classes: bool) -> tuple[int, ...] | None:

@@ -133,17 +133,7 @@ def parameter(values: Values, expected: Parameter, value: Any) -> Scalar:
     """A parameter of a loss as a Python float, or as an array that broadcasts to the logits."""
     value = _float_or_array(expected.name, value)
     if isinstance(value, float):
-        # NaN is a number that an array might hold too.
-        outside = value < expected.low or value > expected.high
-        if outside or (expected.constant and not isfinite(value)):
-            bounds = f"{expected.low:g} or more" if isfinite(expected.low) else "a number"
-            if isfinite(expected.high):
-                bounds = f"from {expected.low:g} to {expected.high:g}"
-            finite = "" if isfinite(expected.high) else ", and finite"
-            _arguments.fail(
-                ValueError,
-                f"`{expected.name}` must be {bounds}{finite}; got {value}. {expected.advice}",
-            )
+        check_bounds(expected, value)
         return value
     if not expected.array:
         advice = "pass float(...) of it"
@@ -162,6 +152,21 @@ def parameter(values: Values, expected: Parameter, value: Any) -> Scalar:
             f"got {shape} beside {target}. {_of_classes(expected.name, shape, target)}",
         )
     return array
+
+
+def check_bounds(expected: Parameter, value: float) -> None:
+    """Raise ValueError where a number is out of the bounds of a parameter."""
+    # NaN is a number that an array might hold too.
+    outside = value < expected.low or value > expected.high
+    if outside or (expected.constant and not isfinite(value)):
+        bounds = f"{expected.low:g} or more" if isfinite(expected.low) else "a number"
+        if isfinite(expected.high):
+            bounds = f"from {expected.low:g} to {expected.high:g}"
+        finite = "" if isfinite(expected.high) else ", and finite"
+        _arguments.fail(
+            ValueError,
+            f"`{expected.name}` must be {bounds}{finite}; got {value}. {expected.advice}",
+        )
 
 
 def _of_classes(argument: str, shape: Shape, target: Shape) -> str:

@@ -261,12 +261,7 @@ def _add_masks(operands: dict[str, Any], values: Values, weighting: Weighting) -
 
 def _axes_of(weighting: Weighting, values: Values) -> tuple[int, ...] | None:
     """The axes to reduce, counted from the first; None for all."""
-    if weighting.axis is not None and weighting.reduction == Reduction.NONE:
-        _arguments.fail(
-            ValueError,
-            f"`axis` must be None where `reduction` is 'none', which reduces nothing; got "
-            f"{weighting.axis}. Pass another reduction, for instance {str(Reduction.SUM)!r}.",
-        )
+    _axes.check_reduces(weighting.axis, weighting.reduction)
     return _axes.axes(weighting.axis, len(values.shape), values.class_axis is not None)
 
 

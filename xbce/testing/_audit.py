@@ -8,7 +8,7 @@ import numpy as np
 from xbce import _losses
 from xbce._losses import Loss
 from xbce._typing import Array, Namespace
-from xbce.testing import _about, _diagnosis, _given, _notes
+from xbce.testing import _about, _bounds, _diagnosis, _given, _notes
 from xbce.testing._arrays import Maker, gradient_of, many_compilations
 from xbce.testing._element_rules import Rules
 from xbce.testing._measure import Measure
@@ -80,10 +80,12 @@ def audit(
     Raises
     ------
     TypeError
-        If the loss has no such parameter, `xp` is no namespace or has no such dtype, or a
-        function takes logits first.
+        If an argument is of another type, a function does not take labels and logits in this
+        order, the loss has no such parameter or must have one, or `xp` is no namespace, that of
+        another library than `loss_fn`, or has no such dtype.
     ValueError
-        If there is no such loss or dtype, or a number is too small.
+        If there is no such loss or dtype, a number is out of its bounds, or the loss has no
+        `classes`.
 
     See Also
     --------
@@ -117,8 +119,10 @@ def audit(
     >>> report.largest("loss") > 4
     True
     """
-    dtypes, loss_fn = _given.names(dtypes, xp), _given.loss_function(loss_fn)
+    dtypes, loss_fn = _given.names(dtypes, xp), _given.loss_function(loss_fn, xp)
     loss, given, classes = _which(loss, classes, samples, parameters)
+    _given.optional_functions(gradient_fn=gradient_fn, hessian_fn=hessian_fn)
+    _bounds.switches(soft_labels=soft_labels)
 
     def exact(quantity: str, z: Array, x: Array) -> TwoFloats:
         return exactly(loss, quantity, as_numpy(z), as_numpy(x), given)
@@ -129,15 +133,14 @@ def audit(
         about=_about.words(loss, given, xp),
         promise=_about.promise(loss, dtypes),
     )
-    for dtype in dtypes:
-        make = Maker(xp, dtype, device)
+    for make in [Maker(xp, dtype, device) for dtype in dtypes]:
         complete = _complete(functions, make, loss)
         measure = Measure(complete, exact, make, loss, given, classes, soft_labels)
         _fill(report, measure, samples)
         report.diagnoses.extend(
             _diagnosis.of_losses(complete, make, loss, given, classes, soft_labels)
         )
-        if dtype == dtypes[0]:
+        if make.name == dtypes[0]:
             report.notes.extend(_notes.of_shapes(loss_fn, make, loss))
     return report
 
@@ -189,10 +192,12 @@ def audit_modes(
     Raises
     ------
     TypeError
-        If the loss has no such parameter, `xp` is no namespace or has no such dtype, or a
-        function takes logits first.
+        If an argument is of another type, a function does not take labels and logits in this
+        order, the loss has no such parameter or must have one, or `xp` is no namespace, that of
+        another library than `eager_fn`, or has no such dtype.
     ValueError
-        If there is no such loss or dtype, or a number is too small.
+        If there is no such loss or dtype, a number is out of its bounds, or the loss has no
+        `classes`.
 
     See Also
     --------
@@ -205,8 +210,8 @@ def audit_modes(
         audit_modes(my_loss, jax.jit(my_loss), jax.numpy, ["float32"]).check()
     """
     dtypes = _given.names(dtypes, xp)
-    eager_fn = _given.loss_function(eager_fn, "eager_fn")
-    compiled_fn = _given.loss_function(compiled_fn, "compiled_fn")
+    eager_fn = _given.loss_function(eager_fn, xp, "eager_fn")
+    compiled_fn = _given.loss_function(compiled_fn, xp, "compiled_fn")
     loss, given, classes = _which(loss, classes, samples, parameters)
     report = Report(
         name or f"{_given.name_of(compiled_fn)}, compiled, against eager",
@@ -214,8 +219,7 @@ def audit_modes(
         promise={q: 2 * ulp for q, ulp in _about.promise(loss, dtypes).items()},
         reference="eager",
     )
-    for dtype in dtypes:
-        make = Maker(xp, dtype, device)
+    for make in [Maker(xp, dtype, device) for dtype in dtypes]:
         eager = _complete({"loss": eager_fn}, make, loss)
         compiled = _complete({"loss": compiled_fn}, make, loss)
 
@@ -232,11 +236,12 @@ def _which(
     loss: str | Loss | None, classes: int | None, samples: int, parameters: dict[str, float]
 ) -> tuple[Loss, dict[str, float], int]:
     """The loss that is meant, its parameters, and the number of classes."""
-    _given.at_least(1, samples=samples)
-    _given.at_least(2, classes=classes)
+    _bounds.at_least(1, samples=samples)
     if loss is None and classes is not None:
         loss = _losses.SOFTMAX
-    return *loss_of(loss, parameters), 10 if classes is None else classes
+    loss, given = loss_of(loss, parameters)
+    classes = _bounds.number_of_classes(classes, loss)
+    return loss, _bounds.parameters(loss, given), classes
 
 
 def _complete(functions: dict[str, Any], make: Maker, loss: Loss) -> dict[str, Function]:

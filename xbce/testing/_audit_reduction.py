@@ -8,7 +8,7 @@ import numpy as np
 from xbce._losses import Loss
 from xbce._reduction import Reduction
 from xbce._typing import Array, Namespace
-from xbce.testing import _about, _given, _notes, _reduction_diagnosis
+from xbce.testing import _about, _bounds, _given, _notes, _reduction_diagnosis
 from xbce.testing._arrays import Maker, gradient_of, many_compilations
 from xbce.testing._batches import KINDS, Expected
 from xbce.testing._oracle import loss_of
@@ -81,7 +81,8 @@ def audit_reduction(
     device : device, optional
         Where the arrays are put; by default where the library puts them.
     rows : int
-        How long a batch the sum is tried on, in float32; a hundredth of it in 16 bits. 0 for none.
+        How long a batch the sum is tried on, in float32; a hundredth of it in 16 bits. 0 for none,
+        or at least 1000, since a shorter one is not tried.
     max_ulp : float
         What the result may be off, in ulp of the sum of the weighted losses' sizes, reduced.
     name : str, optional
@@ -99,11 +100,13 @@ def audit_reduction(
     Raises
     ------
     TypeError
-        If `loss_fn` requires more than labels and logits, or takes logits first, the loss has no
-        such parameter, or `xp` is no namespace or has no such dtype.
+        If an argument is of another type, `loss_fn` requires more than labels and logits, or does
+        not take them in this order, the loss has no such parameter or must have one, or `xp` is no
+        namespace, that of another library than `loss_fn`, or has no such dtype.
     ValueError
-        If there is no such loss, dtype, reduction or kind of shape, class weights are too few or
-        too many, `rows` is negative, or labels that are rows have an `ignore_index`.
+        If there is no such loss, dtype, reduction, axis or kind of shape, a number is out of its
+        bounds, class weights are too few or too many, reduction ``"none"`` has an `axis`, or labels
+        that are rows have an `ignore_index`.
 
     See Also
     --------
@@ -137,19 +140,21 @@ def audit_reduction(
     """
     Reduction.validate(reduction)
     chosen, given = loss_of(loss, parameters)
-    weights = None if class_weights is None else tuple(map(float, class_weights))
-    expected = Expected(
-        chosen, given, Reduction(reduction), axis, label_smoothing, weights, soft_labels
-    )
-    dtypes, loss_fn = _given.names(dtypes, xp), _given.loss_function(loss_fn)
+    given, weights = _bounds.parameters(chosen, given), _bounds.class_weights(class_weights)
+    axis, smoothing = _bounds.axes(axis, reduction), _bounds.smoothing(label_smoothing)
+    _bounds.switches(soft_labels=soft_labels)
+    _given.optional_functions(gradient_fn=gradient_fn, unreduced_fn=unreduced_fn)
+    expected = Expected(chosen, given, Reduction(reduction), axis, smoothing, weights, soft_labels)
+    dtypes, loss_fn = _given.names(dtypes, xp), _given.loss_function(loss_fn, xp)
     takes, kinds = _given.taken(loss_fn), _given.shapes(shapes, KINDS)
     if ignore_index is not None:
+        ignore_index = _bounds.whole("ignore_index", ignore_index)
         if chosen.over_classes and not chosen.class_numbers:
             raise ValueError(
                 f"`ignore_index` is for labels that are numbers; those of {chosen.name} are rows."
             )
         takes = tuple(dict.fromkeys([*takes, "where"]))
-    _given.at_least(0, rows=rows)
+    rows, max_ulp = _bounds.long_batch(rows), _bounds.tolerance(max_ulp)
     if weights is not None and len(weights) != expected.classes:
         raise ValueError(
             f"`class_weights` must be {expected.classes} numbers for {chosen.name}; got {weights}."
@@ -165,8 +170,7 @@ def audit_reduction(
         ignore_index=ignore_index,
     )
     report, notes = Report(name or _given.name_of(loss_fn), about=about), list[str]()
-    for dtype in dtypes:
-        make = Maker(xp, dtype, device)
+    for make in [Maker(xp, dtype, device) for dtype in dtypes]:
         axes = () if expected.reduction == Reduction.NONE else axis
         slopes = gradient_of(loss_fn, gradient_fn, make.xp, chosen.over_classes, axes)
         run = Run(

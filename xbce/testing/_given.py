@@ -1,11 +1,17 @@
-"""What is given to an audit: checked, with an error that says what to pass instead."""
+"""What is given to an audit: checked, with an error that says what to pass instead.
+
+Numbers are checked in `_bounds`.
+"""
 
 import functools
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from xbce import _arguments, _backends
 from xbce._typing import Namespace
+from xbce.testing._adapted import parameters
+from xbce.testing._bounds import came
 
 OPTIONS = ("weights", "where")
 DTYPES = ("float16", "bfloat16", "float32", "float64")
@@ -13,12 +19,24 @@ LOGITS_FIRST = ("logits", "input", "inputs", "y_pred")
 """Names of a first parameter that say that labels come second."""
 
 
+# --- names ----------------------------------------------------------------------
+
+
 def names(dtypes: Any, xp: Namespace) -> tuple[str, ...]:
     """The names of the dtypes, and a check of the namespace."""
     if not hasattr(xp, "asarray"):
         raise TypeError(f"`xp` must be the namespace of an array library, as numpy is; got {xp!r}.")
-    found = (dtypes,) if isinstance(dtypes, str) else tuple(dtypes)
+    try:
+        found = (dtypes,) if isinstance(dtypes, str) else tuple(dtypes)
+    except TypeError:  # a dtype itself, most often
+        found = (dtypes,)
     for name in found:
+        if not isinstance(name, str):
+            meant = _arguments.name_of(name)
+            advice = f" Pass {meant!r}." if meant in DTYPES else ""
+            raise TypeError(
+                f"`dtypes` must be names of dtypes, as 'float32' is; got {came(name)}.{advice}"
+            )
         if name not in DTYPES:
             raise ValueError(f"`dtypes` must be names among {DTYPES}; got {name!r}.")
     if not found:
@@ -26,56 +44,27 @@ def names(dtypes: Any, xp: Namespace) -> tuple[str, ...]:
     return found
 
 
-def at_least(least: int, **numbers: int | None) -> None:
-    """Raise ValueError for a number that is too small; None passes."""
-    for name, number in numbers.items():
-        if number is not None and number < least:
-            raise ValueError(f"`{name}` must be at least {least}; got {number}.")
+def one_of(known: tuple[str, ...], **values: Any) -> None:
+    """Raise an error for what is not one of the known strings."""
+    for name, value in values.items():
+        if not isinstance(value, str):
+            raise TypeError(f"`{name}` must be a string among {known}; got {came(value)}.")
+        if value not in known:
+            raise ValueError(f"`{name}` must be one of {known}; got {value!r}.")
 
 
-def loss_function(function: Any, name: str = "loss_fn") -> Callable[..., Any]:
-    """The function, to be called with labels and logits in this order."""
-    if not callable(function):
-        raise TypeError(f"`{name}` must be a function of (labels, logits); got {function!r}.")
-    parameters = _parameters(function)
-    first = next(iter(parameters), "")
-    if first in LOGITS_FIRST:
+def taking(takes: Any, found: Sequence[str]) -> tuple[str, ...]:
+    """Which of weights and where a loss takes: what is said, else what is found."""
+    if takes is None:
+        return tuple(found)
+    if isinstance(takes, str) or not isinstance(takes, Sequence):
         raise TypeError(
-            f"`{name}` must take labels first, and logits second; its first parameter is `{first}`."
-            " Swap them in a lambda, or take one of xbce.testing.adapters."
+            f"`takes` must be a sequence of names among {OPTIONS}; got {came(takes)}. "
+            'Pass ("weights",), for instance.'
         )
-    by_name = {n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
-    if not {"labels", "logits"} <= by_name:
-        return function
-
-    @functools.wraps(function)
-    def called(labels: Any, logits: Any, **options: Any) -> Any:
-        return function(labels=labels, logits=logits, **options)
-
-    return called
-
-
-def name_of(function: Any) -> str:
-    """What to call a function in a report."""
-    return str(getattr(function, "__qualname__", function))
-
-
-def taken(function: Callable[..., Any]) -> tuple[str, ...]:
-    """Which of weights and where a loss takes."""
-    parameters = _parameters(function)
-    if not parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return OPTIONS
-    required = [
-        name
-        for name, p in parameters.items()
-        if p.default is p.empty and p.kind is not p.VAR_POSITIONAL
-    ]
-    if len(required) > 2:
-        raise TypeError(
-            "`loss_fn` must be called as loss_fn(labels, logits, weights=None, where=None); it "
-            f"requires {required}. Give the others a default, or take one of xbce.testing.adapters."
-        )
-    return tuple(option for option in OPTIONS if option in parameters)
+    if not all(name in OPTIONS for name in takes):
+        raise ValueError(f"`takes` must have names among {OPTIONS}; got {came(takes)}.")
+    return tuple(takes)
 
 
 def shapes(kinds: Sequence[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:
@@ -86,9 +75,99 @@ def shapes(kinds: Sequence[str] | None, known: tuple[str, ...]) -> tuple[str, ..
     return found
 
 
-def _parameters(function: Any) -> dict[str, inspect.Parameter]:
-    """The parameters by name; none where the function does not tell, as one written in C."""
-    try:
-        return dict(inspect.signature(function).parameters)
-    except (TypeError, ValueError):
-        return {}
+# --- functions ------------------------------------------------------------------
+
+
+def loss_function(function: Any, xp: Namespace, name: str = "loss_fn") -> Callable[..., Any]:
+    """The function, to be called with labels and logits in this order."""
+    _check_called(name, function, "a function of (labels, logits)")
+    library = _backends.of(xp).name if hasattr(xp, "__name__") else ""
+    if getattr(function, "library", "") == "torch" != library:
+        raise TypeError(f"`xp` must be torch for a `{name}` of torch; got {library or xp}.")
+    known = parameters(function)
+    first = next(iter(known), "")
+    if first in LOGITS_FIRST:
+        raise TypeError(
+            f"`{name}` must take labels first, and logits second; its first parameter is `{first}`."
+            " Swap them in a lambda, or take one of xbce.testing.adapters."
+        )
+    _check_required(name, known)
+    by_name = {n for n, p in known.items() if p.kind is p.KEYWORD_ONLY}
+    if not {"labels", "logits"} <= by_name:
+        _check_places(name, known)
+        return function
+
+    @functools.wraps(function)
+    def called(labels: Any, logits: Any, **options: Any) -> Any:
+        return function(labels=labels, logits=logits, **options)
+
+    return called
+
+
+def _check_required(name: str, known: dict[str, inspect.Parameter]) -> None:
+    """Raise TypeError for what requires more than labels and logits."""
+    required = [
+        n
+        for n, p in known.items()
+        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
+    if len(required) > 2:
+        raise TypeError(
+            f"`{name}` must be callable as {name}(labels, logits); it requires {required}. Give "
+            "the others a default, such as weights=None, or take one of xbce.testing.adapters."
+        )
+
+
+def _check_places(name: str, known: dict[str, inspect.Parameter]) -> None:
+    """Raise TypeError for what takes no two arguments by their place."""
+    kinds = [p.kind for p in known.values()]
+    if not known or inspect.Parameter.VAR_POSITIONAL in kinds:
+        return  # a function that does not tell, as one written in C, or takes any number
+    places = [n for n, p in known.items() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len(places) < 2:
+        raise TypeError(f"`{name}` must take labels and logits by place; it takes {list(known)}.")
+
+
+def optional_functions(**functions: Any) -> None:
+    """Raise TypeError for what is neither a function nor None."""
+    for name, function in functions.items():
+        if function is not None:
+            _check_called(name, function, "a function, or None")
+
+
+def library_loss(loss: Any, options: dict[str, Any], called: str = "") -> None:
+    """Raise TypeError for what is no loss of a library, or has not these options.
+
+    The signature is that of the attribute `called`, if there is one.
+    """
+    _check_called("loss", loss, "a function, or an object that is called as one")
+    known = parameters(getattr(loss, called, loss))
+    if not known or any(p.kind is p.VAR_KEYWORD for p in known.values()):
+        return
+    for option in options:
+        if option not in known:
+            own = getattr(loss, "__qualname__", type(loss).__qualname__)
+            advice = " Pass it where the object is made." if hasattr(loss, called) else ""
+            raise TypeError(f"{own} takes no `{option}`; it takes {list(known)}.{advice}")
+
+
+def _check_called(name: str, function: Any, what: str) -> None:
+    """Raise TypeError for what is no function, or a class, which makes an object of arrays."""
+    if inspect.isclass(function):
+        own = function.__qualname__
+        raise TypeError(f"`{name}` must be {what}; got the class {own}. Pass {own}(...).")
+    if not callable(function):
+        raise TypeError(f"`{name}` must be {what}; got {came(function)}.")
+
+
+def name_of(function: Any) -> str:
+    """What to call a function in a report."""
+    return str(getattr(function, "__qualname__", function))
+
+
+def taken(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Which of weights and where a loss takes."""
+    known = parameters(function)
+    if not known or any(p.kind is p.VAR_KEYWORD for p in known.values()):
+        return OPTIONS
+    return tuple(option for option in OPTIONS if option in known)

@@ -31,14 +31,15 @@ def exact_loss(
         the exact numbers they hold. Labels of a sparse loss are class numbers.
     loss : str or Loss, optional
         Which loss: ``"sigmoid_cross_entropy"``, ``"weighted_cross_entropy"``,
-        ``"sigmoid_focal"``, ``"softmax_cross_entropy"`` or ``"sparse_softmax_cross_entropy"``.
-        By default the sigmoid loss, or where there is an `alpha` or `gamma` the focal one.
-        A record like those in ``xbce/_losses.py`` passes too.
+        ``"sigmoid_focal"``, ``"asymmetric_sigmoid"``, ``"softmax_cross_entropy"`` or
+        ``"sparse_softmax_cross_entropy"``. By default the sigmoid loss, or where there is an
+        `alpha` or `gamma` the focal one. A record like those in ``xbce/_losses.py`` passes too.
     digits : int
         Decimal digits to compute with.
     **parameters : float or array
-        Those of the loss, `pos_weight`, `alpha` and `gamma`, as `xbce.nn` explains them, but
-        without its checks. None leaves one out.
+        Those of the loss, as the functions of it explain them, but without their checks:
+        `pos_weight`, `alpha` and `gamma`, or `gamma_positive`, `gamma_negative` and `clip`. None
+        leaves one out.
 
     Returns
     -------
@@ -133,7 +134,8 @@ def exact_hessian(
     labels, logits : array
         As for `exact_loss`.
     loss : str or Loss, optional
-        As for `exact_loss`; a softmax loss is a NotImplementedError.
+        As for `exact_loss`. Of softmax losses it is the diagonal of the Hessian; a record without
+        a Hessian is a NotImplementedError.
     digits : int
         Decimal digits to compute with.
     **parameters : float or array

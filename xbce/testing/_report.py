@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from xbce.testing import _bounds, _given
+
 Promise = float | Mapping[str, float]
 """The largest errors in ulp that are allowed: one number, or one by quantity."""
 QUANTITIES = ("loss", "gradient", "hessian")
@@ -110,6 +112,9 @@ class Report:
 
     def largest(self, quantity: str = "loss", dtype: str | None = None) -> float:
         """The largest error in ulp of a quantity; NaN where none was measured."""
+        _given.one_of(QUANTITIES, quantity=quantity)
+        if dtype is not None:
+            _given.one_of(_given.DTYPES, dtype=dtype)
         found = [
             region.largest
             for region in self.regions
@@ -133,6 +138,8 @@ class Report:
         max_ulp = self._promise(max_ulp)
         if isinstance(max_ulp, Mapping) and not set(max_ulp) <= set(QUANTITIES):
             raise ValueError(f"`max_ulp` must have keys among {QUANTITIES}; got {list(max_ulp)}.")
+        for number in max_ulp.values() if isinstance(max_ulp, Mapping) else [max_ulp]:
+            _bounds.tolerance(number)
         lines = [f"diagnosis: {diagnosis}" for diagnosis in self.diagnoses]
         for rule in self.rules:
             if rule.broken:

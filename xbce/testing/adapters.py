@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from xbce._typing import Array
+from xbce.testing import _bounds, _given
 from xbce.testing._adapted import (
     LossFn,
     adapted,
@@ -47,6 +48,14 @@ def from_torch(loss: LossFn, *, takes: Sequence[str] | None = None, **options: A
     callable
         ``loss_fn(labels, logits, ...)`` of tensors.
 
+    Raises
+    ------
+    TypeError
+        If `loss` can not be called, or is a class, or has no such option, or `takes` is no sequence
+        of names.
+    ValueError
+        If `takes` has another name.
+
     See Also
     --------
     from_optax : For losses of JAX arrays, with logits first as well.
@@ -58,6 +67,7 @@ def from_torch(loss: LossFn, *, takes: Sequence[str] | None = None, **options: A
         loss = torch.nn.functional.binary_cross_entropy_with_logits
         print(audit(from_torch(loss, reduction="none"), torch))
     """
+    _given.library_loss(loss, options, "forward")
     named = parameters(getattr(loss, "forward", loss))
     ignored = getattr(loss, "ignore_index", None)
     if "ignore_index" in named:
@@ -76,7 +86,7 @@ def from_torch(loss: LossFn, *, takes: Sequence[str] | None = None, **options: A
         given = {} if weights is None else {"weight": weights}
         return loss(logits, labels, **given, **options)
 
-    return adapted(call, loss, found if takes is None else takes)
+    return adapted(call, loss, _given.taking(takes, found))
 
 
 def _classes_second(labels: Array, logits: Array) -> tuple[Array, Array]:
@@ -112,6 +122,11 @@ def from_optax(loss: LossFn, reduce: LossFn | None = None, **options: Any) -> Lo
     callable
         ``loss_fn(labels, logits, ...)`` of JAX arrays.
 
+    Raises
+    ------
+    TypeError
+        If `loss` or `reduce` can not be called, or `loss` has no such option.
+
     See Also
     --------
     from_torch : For losses of tensors, with logits first as well.
@@ -123,6 +138,8 @@ def from_optax(loss: LossFn, reduce: LossFn | None = None, **options: Any) -> Lo
         mean = from_optax(optax.sigmoid_binary_cross_entropy, jax.numpy.mean)
         print(audit_reduction(mean, jax.numpy, reduction="weighted_sum_over_batch_size"))
     """
+    _given.library_loss(loss, options)
+    _given.optional_functions(reduce=reduce)
     named = parameters(reduce) if reduce is not None else {}
 
     def call(labels: Array, logits: Array, weights: Array = None, where: Array = None) -> Array:
@@ -155,6 +172,11 @@ def from_keras(loss: LossFn, *, over_classes: bool = False) -> LossFn:
         ``loss_fn(labels, logits, ...)`` of arrays of Keras's backend, or of NumPy arrays where
         that is TensorFlow.
 
+    Raises
+    ------
+    TypeError
+        If `loss` can not be called, or is a class, or `over_classes` is no bool.
+
     See Also
     --------
     from_tensorflow : For losses of TensorFlow itself.
@@ -171,6 +193,8 @@ def from_keras(loss: LossFn, *, over_classes: bool = False) -> LossFn:
         loss = keras.losses.BinaryCrossentropy(from_logits=True, reduction=None)
         print(audit(from_keras(loss), torch, ["float32"]))
     """
+    _given.library_loss(loss, {})
+    _bounds.switches(over_classes=over_classes)
 
     def call(labels: Array, logits: Array, weights: Array = None) -> Array:
         if not over_classes:
@@ -202,6 +226,11 @@ def from_tensorflow(loss: LossFn, **options: Any) -> LossFn:
         ``loss_fn(labels, logits, ...)`` of NumPy arrays, since TensorFlow's tensors do not follow
         the standard; its attribute ``gradient`` is the derivative by a ``GradientTape``.
 
+    Raises
+    ------
+    TypeError
+        If `loss` can not be called, or has no such option.
+
     See Also
     --------
     from_keras : For losses of Keras.
@@ -212,6 +241,7 @@ def from_tensorflow(loss: LossFn, **options: Any) -> LossFn:
 
         print(audit(from_tensorflow(tensorflow.nn.sigmoid_cross_entropy_with_logits), numpy))
     """
+    _given.library_loss(loss, options)
     takes = ["weights"] if "weights" in parameters(loss) else []
 
     def call(labels: Array, logits: Array, weights: Array = None) -> Array:
@@ -241,6 +271,11 @@ def from_sklearn(loss: Any, *, reduced: bool = False) -> LossFn:
         and ``hessian``. What goes in has one axis, or one more of classes, so others are
         flattened for it.
 
+    Raises
+    ------
+    TypeError
+        If `loss` can not be called, or is a class, or `reduced` is no bool.
+
     See Also
     --------
     from_torch : For losses of PyTorch.
@@ -251,6 +286,8 @@ def from_sklearn(loss: Any, *, reduced: bool = False) -> LossFn:
 
         print(audit(from_sklearn(sklearn._loss.HalfBinomialLoss()), numpy))
     """
+    _given.library_loss(loss, {})
+    _bounds.switches(reduced=reduced)
     if not hasattr(loss, "gradient"):
         return adapted(of_probabilities(loss), loss, ["weights"])
     multiclass = bool(getattr(loss, "is_multiclass", False))
