@@ -97,6 +97,15 @@ def test_the_ignored_index_of_pytorch_is_its_mask(torch, functional):
 
 
 @pytest.mark.backend("torch")
+def test_rows_of_labels_of_pytorch_have_no_mask(torch, functional):
+    options = {"reduction": Reduction.SUM_OVER_BATCH_SIZE, "rows": 0}
+    loss = from_torch(functional.cross_entropy)
+    report = audit_reduction(loss, torch, DTYPES, loss="softmax_cross_entropy", **options)
+    report.check()
+    assert "its signature has no `weights` and no `where`" in report.notes
+
+
+@pytest.mark.backend("torch")
 def test_class_weights_of_pytorch_come_after_smoothing(torch, functional):
     weights = (1.0, 2.0, 4.0)
     options = {"loss": "sparse_softmax_cross_entropy", "class_weights": weights, "rows": 0}

@@ -213,3 +213,32 @@ def test_weighting_is_what_the_audit_of_a_reduction_checks():
 
     report = audit_reduction(masked_after, np, ["float32"], rows=0)
     assert report.diagnoses == ["float32: the mask is applied after the loss: 0*NaN is NaN"]
+
+
+@numpy_only
+def test_weights_and_masks_are_passed_by_the_names_that_a_loss_has_for_them():
+    def mean(labels, logits, sample_weight=1.0, mask=None):
+        return xbce.losses.sigmoid_cross_entropy(labels, logits, sample_weight, where=mask)
+
+    def twice(labels, logits, weight=1.0):
+        return xbce.losses.sigmoid_cross_entropy(labels, logits, weight * weight)
+
+    report = audit_reduction(mean, np, ["float32"], rows=0, name="mean")
+    report.check()
+    assert report.notes[:2] == [
+        "`weights` is passed as `sample_weight`",
+        "`where` is passed as `mask`",
+    ]
+    report = audit_reduction(twice, np, ["float32"], rows=0, name="twice")
+    assert report.diagnoses == ["float32: weights are applied twice"]
+
+
+@numpy_only
+def test_a_function_without_a_name_of_its_own_is_called_by_its_line():
+    report = audit_reduction(lambda z, x: x.sum(), np, ["float32"], rows=0)
+    assert report.name.startswith("<lambda> of test_audits.py, line ")
+    assert audit_reduction(report_of, np, ["float32"], rows=0).name == "report_of"
+
+
+def report_of(labels, logits):
+    return logits.sum()

@@ -44,8 +44,9 @@ def audit_reduction(
     ----------
     loss_fn : callable
         ``loss_fn(labels, logits, weights=None, where=None) -> loss``. It is audited for what its
-        signature takes: without `weights`, `where` or both it is called without. Weights are
-        floats; `where` is a mask, True where an element counts.
+        signature takes: without `weights`, `where` or both it is called without. Weights, which it
+        may call `weight` or `sample_weight`, are floats; `where`, or `mask`, is True where an
+        element counts.
     xp : module
         The array namespace of the arrays it takes: ``numpy``, ``torch``, ``jax.numpy`` or another.
     dtypes : sequence of str
@@ -135,7 +136,7 @@ def audit_reduction(
     >>> report = audit_reduction(masked_mean, np, ["float32"], rows=0)
     >>> for diagnosis in report.diagnoses:
     ...     print(diagnosis)
-    float32: this is the mean over all elements, not over those with weight
+    float32: this is the mean over all elements, not over the elements that the mask keeps
     float32: the mask is applied after the loss: 0*NaN is NaN
     """
     Reduction.validate(reduction)
@@ -146,14 +147,18 @@ def audit_reduction(
     _given.optional_functions(gradient_fn=gradient_fn, unreduced_fn=unreduced_fn)
     expected = Expected(chosen, given, Reduction(reduction), axis, smoothing, weights, soft_labels)
     dtypes, loss_fn = _given.names(dtypes, xp), _given.loss_function(loss_fn, xp)
-    takes, kinds = _given.taken(loss_fn), _given.shapes(shapes, KINDS)
+    name, kinds = name or _given.name_of(loss_fn), _given.shapes(shapes, KINDS)
+    loss_fn, named = _given.with_options(loss_fn)
+    if chosen.over_classes and not chosen.class_numbers and hasattr(loss_fn, "marks_numbers"):
+        named.pop("where", None)  # which it marks in class numbers, and these labels are rows
+    takes = tuple(named)
     if ignore_index is not None:
         ignore_index = _bounds.whole("ignore_index", ignore_index)
         if chosen.over_classes and not chosen.class_numbers:
             raise ValueError(
                 f"`ignore_index` is for labels that are numbers; those of {chosen.name} are rows."
             )
-        takes = tuple(dict.fromkeys([*takes, "where"]))
+        takes = tuple(dict.fromkeys([*named, "where"]))
     rows, max_ulp = _bounds.long_batch(rows), _bounds.tolerance(max_ulp)
     if weights is not None and len(weights) != expected.classes:
         raise ValueError(
@@ -169,7 +174,11 @@ def audit_reduction(
         class_weights=class_weights,
         ignore_index=ignore_index,
     )
-    report, notes = Report(name or _given.name_of(loss_fn), about=about), list[str]()
+    report = Report(name, about=about)
+    notes = [f"`{option}` is passed as `{own}`" for option, own in named.items() if option != own]
+    gradient_fn, unreduced_fn = (
+        f and _given.with_options(f)[0] for f in (gradient_fn, unreduced_fn)
+    )
     for make in [Maker(xp, dtype, device) for dtype in dtypes]:
         axes = () if expected.reduction == Reduction.NONE else axis
         slopes = gradient_of(loss_fn, gradient_fn, make.xp, chosen.over_classes, axes)

@@ -6,6 +6,7 @@ Numbers are checked in `_bounds`.
 import functools
 import inspect
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from xbce import _arguments, _backends
@@ -13,7 +14,9 @@ from xbce._typing import Namespace
 from xbce.testing._adapted import parameters
 from xbce.testing._bounds import came
 
-OPTIONS = ("weights", "where")
+NAMES = {"weights": ("weights", "weight", "sample_weight"), "where": ("where", "mask")}
+"""The names that losses have for what an audit calls by the first of them."""
+OPTIONS = tuple(NAMES)
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 LOGITS_FIRST = ("logits", "input", "inputs", "y_pred")
 """Names of a first parameter that say that labels come second."""
@@ -161,13 +164,29 @@ def _check_called(name: str, function: Any, what: str) -> None:
 
 
 def name_of(function: Any) -> str:
-    """What to call a function in a report."""
-    return str(getattr(function, "__qualname__", function))
+    """What to call a function in a report: without what it is in, and a lambda with its line."""
+    name = str(getattr(function, "__qualname__", function)).rpartition("<locals>.")[2]
+    code = getattr(function, "__code__", None)
+    if name != "<lambda>" or code is None:
+        return name
+    return f"<lambda> of {Path(code.co_filename).name}, line {code.co_firstlineno}"
 
 
-def taken(function: Callable[..., Any]) -> tuple[str, ...]:
-    """Which of weights and where a loss takes."""
+def with_options(function: Callable[..., Any]) -> tuple[Callable[..., Any], dict[str, str]]:
+    """The function, to be called with `weights` and `where`, and the names that it has for them.
+
+    Those that it does not take are not among the names.
+    """
     known = parameters(function)
     if not known or any(p.kind is p.VAR_KEYWORD for p in known.values()):
-        return OPTIONS
-    return tuple(option for option in OPTIONS if option in known)
+        return function, {option: option for option in NAMES}
+    own = {option: next((n for n in names if n in known), "") for option, names in NAMES.items()}
+    own = {option: name for option, name in own.items() if name}
+    if all(option == name for option, name in own.items()):
+        return function, own
+
+    @functools.wraps(function)
+    def called(labels: Any, logits: Any, **options: Any) -> Any:
+        return function(labels, logits, **{own[name]: value for name, value in options.items()})
+
+    return called, own

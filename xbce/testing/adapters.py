@@ -37,9 +37,9 @@ def from_torch(loss: LossFn, *, takes: Sequence[str] | None = None, **options: A
     takes : sequence of str, optional
         Which of ``"weights"`` and ``"where"`` it takes; by default what its signature shows.
         With an `ignore_index`, classes are on the second axis, as in ``cross_entropy``; class
-        numbers that `where` leaves out are set to it, and `weight`, which is one a class there, is
-        yours to bind. Else ``weight`` is one an element, as in
-        ``binary_cross_entropy_with_logits``.
+        numbers that `where` leaves out are set to it (labels that are rows have none), and
+        `weight`, which is one a class there, is yours to bind. Else ``weight`` is one an element,
+        as in ``binary_cross_entropy_with_logits``.
     **options : object
         Bound to each call, ``reduction="none"`` or a ``pos_weight`` for example.
 
@@ -86,21 +86,16 @@ def from_torch(loss: LossFn, *, takes: Sequence[str] | None = None, **options: A
         given = {} if weights is None else {"weight": weights}
         return loss(logits, labels, **given, **options)
 
-    return adapted(call, loss, _given.taking(takes, found))
+    marks = {} if ignored is None else {"marks_numbers": True}
+    return adapted(call, loss, _given.taking(takes, found), **marks)
 
 
 def _classes_second(labels: Array, logits: Array) -> tuple[Array, Array]:
     """Classes on the second axis, and class numbers as PyTorch takes them."""
-    if labels.ndim == logits.ndim:
-        return (
-            (labels.movedim(-1, 1), logits.movedim(-1, 1))
-            if labels.ndim > 2
-            else (
-                labels,
-                logits,
-            )
-        )
-    return labels.long(), logits.movedim(-1, 1) if logits.ndim > 2 else logits
+    if logits.ndim > 2:
+        logits = logits.movedim(-1, 1)
+        labels = labels.movedim(-1, 1) if labels.ndim == logits.ndim else labels
+    return labels if labels.ndim == logits.ndim else labels.long(), logits
 
 
 def from_optax(loss: LossFn, reduce: LossFn | None = None, **options: Any) -> LossFn:
