@@ -246,7 +246,7 @@ REDUCTIONS = {  # name: function, what is said of it
     ),
     "strides": (
         by_strides,
-        "strides do not matter: got",
+        "strides do not matter, or are an error: got",
     ),
     "mask after the loss": (mask_after, "the mask is applied after the loss: 0*NaN is NaN"),
     "mask leaks": (mask_leaks, "what the mask leaves out changes the loss"),
