@@ -17,7 +17,16 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = ["3.11", "3.12", "3.13"]
 TORCH = "torch==2.13.0"
 TEST = nox.project.dependency_groups(PROJECT, "test")
-ONCE = ("audits", "fixtures", "peers_page", "tutorial", "vectors", "wrong_losses")
+ONCE = (
+    "audit_arguments",
+    "audits",
+    "fixtures",
+    "peers_page",
+    "tutorial",
+    "vectors",
+    "wrong_classes",
+    "wrong_losses",
+)
 """Tests of the test kit, which depend little on the Python and on NumPy: one session runs them.
 
 On JAX, where XLA compiles each shape, `nox -s thorough` does.
@@ -87,6 +96,10 @@ def torch(session: nox.Session) -> None:
 def jax(session: nox.Session) -> None:
     """JAX: eager, jitted, and with 64 bits switched off; losses of optax."""
     session.install("jax", "optax", *TEST, "-e", ".")
+    # Tests share what XLA has compiled: in memory each jitted function has its own.
+    session.env["JAX_COMPILATION_CACHE_DIR"] = f"{session.virtualenv.location}/compiled"
+    session.env["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    session.env["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
     run_tests(session, "--backend", "jax", *without_kit())
 
 
