@@ -246,19 +246,20 @@ def test_numbers_of_numpy_and_lists_are_as_good(options):
 # --- reports ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("told", ["check", "failures", "to_markdown"])
+@pytest.mark.parametrize("told", ["check", "failures", "to_markdown", "plot"])
 @pytest.mark.parametrize(
     ("error", "match", "max_ulp"),
     [
         (TypeError, "`max_ulp` must be a single number; got '4'", "4"),
         (TypeError, "`max_ulp` must be a single number; got None", {"loss": None}),
+        (TypeError, "`max_ulp` must be a single number; got True", True),
         (ValueError, "`max_ulp` must be 0 or more; got nan", NAN),
         (ValueError, "`max_ulp` must be 0 or more; got -4", {"loss": 4, "gradient": -4}),
         (ValueError, "`max_ulp` must have keys among", {"los": 4}),
     ],
 )
 def test_a_promise_is_of_numbers(told, error, match, max_ulp):
-    refused(error, match, getattr(Report("empty"), told), max_ulp)
+    refused(error, match, getattr(Report("empty"), told), max_ulp=max_ulp)
 
 
 @pytest.mark.parametrize(

@@ -170,8 +170,8 @@ def audit_reduction(
         xp,
         reduction=expected.reduction,
         axis=axis,
-        label_smoothing=label_smoothing or None,
-        class_weights=class_weights,
+        label_smoothing=smoothing or None,
+        class_weights=weights,
         ignore_index=ignore_index,
     )
     report = Report(name, about=about)

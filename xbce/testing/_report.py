@@ -124,7 +124,11 @@ class Report:
 
     def _promise(self, max_ulp: Promise | None) -> Promise:
         """What is allowed."""
+        if isinstance(max_ulp, Mapping) and not set(max_ulp) <= set(QUANTITIES):
+            raise ValueError(f"`max_ulp` must have keys among {QUANTITIES}; got {list(max_ulp)}.")
         if max_ulp is not None:
+            for number in max_ulp.values() if isinstance(max_ulp, Mapping) else [max_ulp]:
+                _bounds.tolerance(number)
             return max_ulp
         measured = {region.quantity for region in self.regions}
         return {q: ulp for q, ulp in self.promise.items() if q in measured}
@@ -136,10 +140,6 @@ class Report:
         default it is what xbce promises of this loss, or twice that where modes are compared.
         """
         max_ulp = self._promise(max_ulp)
-        if isinstance(max_ulp, Mapping) and not set(max_ulp) <= set(QUANTITIES):
-            raise ValueError(f"`max_ulp` must have keys among {QUANTITIES}; got {list(max_ulp)}.")
-        for number in max_ulp.values() if isinstance(max_ulp, Mapping) else [max_ulp]:
-            _bounds.tolerance(number)
         lines = [f"diagnosis: {diagnosis}" for diagnosis in self.diagnoses]
         for rule in self.rules:
             if rule.broken:
@@ -230,9 +230,10 @@ class Report:
         """
         from xbce.testing._plot import draw
 
+        allowed = self._promise(max_ulp)
         if not self.regions:
             raise ValueError(f"{self.name} has no errors in ulp to draw: nothing was measured.")
-        return draw(self, path, self._promise(max_ulp))
+        return draw(self, path, allowed)
 
     def __str__(self) -> str:
         """The report as a table."""
