@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from xbce._backends import BACKENDS
+from xbce.testing._drawn import TESTED, parametrized
 from xbce.testing._variants import VARIANTS, Variant, missing
 
 NAMES = sorted({row.name for row in BACKENDS} | {variant.name for variant in VARIANTS})
@@ -43,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for name, what in missing(BACKENDS, VARIANTS).items():
         if name in chosen or name not in known:
             raise pytest.UsageError(what)
+    config.stash[TESTED] = VARIANTS
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -61,7 +63,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the test on each library, device and dtype that its fixtures ask for."""
-    own = _parametrized(metafunc.definition)
+    own = parametrized(metafunc.definition)
     names = [
         name
         for name in ("xp", "device", "dtype")
@@ -72,15 +74,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize([f"_xbce_{name}" for name in names], runs, indirect=True)
     elif "dtype" in names:  # xp is the project's own: of its dtypes only the standard's are known
         metafunc.parametrize("_xbce_dtype", ["float32", "float64"], indirect=True)
-
-
-def _parametrized(test: pytest.Item) -> set[str]:
-    """The names that a test parametrizes itself."""
-    found: set[str] = set()
-    for mark in test.iter_markers("parametrize"):
-        names = mark.kwargs.get("argnames") or mark.args[0]
-        found.update(names.replace(",", " ").split() if isinstance(names, str) else names)
-    return found
 
 
 def _named(mark: pytest.Mark, known: list[str]) -> str:

@@ -20,10 +20,6 @@ from xbce._typing import Namespace
 NO_GPU: dict[str, str] = {}
 """Why a variant has no GPU, by its name: for a conftest.py that knows, so that the library is not
 imported to be asked."""
-NOT_DRAWN = (
-    "Nothing was drawn for the fixture {0}. A test can not parametrize xp with indirect=True, and "
-    "a fixture that takes the one of the same name from xbce.testing.fixtures needs pytest 9."
-)
 
 
 @dataclass(frozen=True)

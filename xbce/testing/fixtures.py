@@ -33,7 +33,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xbce.testing._variants import NOT_DRAWN, Variant
+from xbce.testing._drawn import check_name, name_for, not_drawn
+from xbce.testing._variants import Variant
 
 pytest_plugins = ["xbce.testing._plugin"]
 
@@ -66,7 +67,7 @@ def xp(request: pytest.FixtureRequest, _xbce_xp: Variant | None) -> Iterator[Any
             assert xp.log1p(xp.zeros(3)).shape == (3,)
     """
     if _xbce_xp is None:
-        pytest.fail(NOT_DRAWN.format("xp"), pytrace=False)
+        pytest.fail(not_drawn(request), pytrace=False)
     with ExitStack() as stack:
         namespace = _xbce_xp.namespace()
         stack.enter_context(_xbce_xp.enter())
@@ -106,10 +107,16 @@ def device(request: pytest.FixtureRequest, xp: Any, _xbce_device: str | None) ->
         def test_stays_there(xp, device):
             assert xp.exp(xp.ones(3, device=device)).shape == (3,)
     """
-    name = getattr(request, "param", _xbce_device)
-    if name is None or xp.__name__.endswith("cupy"):
+    name = name_for(request, _xbce_device)
+    if name is None:
         return None
-    return xp.Device(name) if hasattr(xp, "Device") else xp.device(name)
+    variant = request.getfixturevalue("_xbce_xp")  # None where xp is the project's own
+    if variant is not None:
+        check_name(request, name, variant.name, variant.devices, "device")
+    if xp.__name__.endswith("cupy"):
+        return None
+    make = getattr(xp, "Device", None) or getattr(xp, "device", None)
+    return make(name) if make else name
 
 
 @pytest.fixture
@@ -141,12 +148,14 @@ def dtype(request: pytest.FixtureRequest, xp: Any, _xbce_dtype: str | None) -> A
         def test_keeps_the_dtype(xp, dtype):
             assert xp.exp(xp.ones(3, dtype=dtype)).dtype == dtype
     """
-    name = getattr(request, "param", _xbce_dtype)
+    name = name_for(request, _xbce_dtype)
     if name is None:
-        pytest.fail(NOT_DRAWN.format("dtype"), pytrace=False)
+        pytest.fail(not_drawn(request), pytrace=False)
     variant = request.getfixturevalue("_xbce_xp")  # None where xp is the project's own
-    if variant is not None and name not in variant.floating:
-        pytest.skip(f"{variant.name} has no {name}")
+    library, has = xp.__name__, {*dir(xp), *dir(np)}
+    if variant is not None:
+        library, has = variant.name, variant.floating
+    check_name(request, name, library, has, "floating dtype")
     # Dask takes NumPy's dtypes, but names only the standard's.
     return getattr(xp, name, None) or getattr(np, name)
 
