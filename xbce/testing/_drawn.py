@@ -1,6 +1,6 @@
 """What a fixture of `xbce.testing.fixtures` gets: the name that is drawn for it, or why none is."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 from unittest import TestCase
 
@@ -8,7 +8,7 @@ import pytest
 
 from xbce.testing._variants import Variant
 
-TESTED = pytest.StashKey[tuple[Variant, ...]]()
+TESTED = pytest.StashKey[Sequence[Variant]]()
 """Where the configuration of pytest has the variants: those of the table, and a project's own."""
 
 
