@@ -3,33 +3,16 @@
 The other half of `xbce.testing.fixtures`, which asks for it.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
 import pytest
 
 from xbce._backends import BACKENDS
+from xbce.testing import _markers as markers
 from xbce.testing._drawn import TESTED, parametrized
-from xbce.testing._variants import VARIANTS, Variant, library, missing
-
-CAPABILITIES = {
-    "autodiff": "it differentiates",
-    "devices": "arrays live on devices that must not be mixed",
-    "engine": "xbce has code of its own for it",
-    "lazy": "arrays are computed later",
-}
-"""What the marker `needs` takes: attributes of a row of `xbce._backends`."""
-
-MARKERS = (
-    "backend(name, ...): about these array libraries, any of them. It is left out where --backend "
-    "chooses others; a test that takes xp runs on no others. Of two such markers both hold",
-    "needs(capability, ...): run on the libraries that have it, which is one of: "
-    + "; ".join(f"{name} ({what})" for name, what in CAPABILITIES.items()),
-    "skip_on(name, ..., reason=None): skip a test that takes xp on these array libraries",
-    "xfail_on(name, ..., reason=None, raises=None, run=True, strict=xfail_strict): expect a test "
-    "that takes xp to fail on these array libraries",
-)
+from xbce.testing._variants import VARIANTS, Variant, library, missing, of_names
 
 
 class _Hooks:
@@ -66,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers and a project's libraries; fail where a name is not known."""
-    for marker in MARKERS:
+    for marker in markers.MARKERS:
         config.addinivalue_line("markers", marker)
     chosen = config.getoption("backend") or ()
     known = {row.name for row in BACKENDS}
@@ -83,7 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Fail where a library that is chosen can not run, once any conftest.py is configured."""
     for name in session.config.getoption("backend") or ():
-        chosen = _of([name], session.config.stash[TESTED])
+        chosen = of_names([name], session.config.stash[TESTED])
         if all(variant.why_not() for variant in chosen):  # the first that can is enough
             why_not = "; ".join(str(variant.why_not()) for variant in chosen)
             raise pytest.UsageError(f"--backend {name} can not run here. {why_not}.")
@@ -97,10 +80,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         drawn = _drawn_for(item)
         runs_on = [drawn] if drawn else chosen
-        about = [_of(_named(mark, names), runs_on) for mark in item.iter_markers("backend")]
+        about = [
+            of_names(markers.named(mark, names), runs_on) for mark in item.iter_markers("backend")
+        ]
         (kept if all(about) else left_out).append(item)
         if drawn:
-            _mark_on(drawn, item, names)
+            markers.mark_on(drawn, item, names)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = kept
@@ -108,6 +93,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the test on each library, device and dtype that its fixtures ask for."""
+    markers.check(metafunc.definition, _names(metafunc.config))
     own = parametrized(metafunc.definition)
     names = [
         name
@@ -143,24 +129,9 @@ def _names(config: pytest.Config) -> list[str]:
     return sorted({name for variant in tested for name in (variant.name, variant.backend)})
 
 
-def _named(mark: pytest.Mark, known: Collection[str]) -> list[str]:
-    """What a marker names."""
-    for name in mark.args or [None]:
-        if name not in known:
-            raise pytest.UsageError(
-                f"@pytest.mark.{mark.name} must name one of {', '.join(known)}; got {name!r}."
-            )
-    return list(mark.args)
-
-
-def _of(names: Collection[str], variants: Sequence[Variant]) -> list[Variant]:
-    """The variants that are named, or whose library is."""
-    return [row for row in variants if row.name in names or row.backend in names]
-
-
 def _chosen(config: pytest.Config) -> list[Variant]:
     """The variants that ``--backend`` names."""
-    return _of(config.getoption("backend") or _names(config), config.stash[TESTED])
+    return of_names(config.getoption("backend") or _names(config), config.stash[TESTED])
 
 
 # --- the runs of a test ---------------------------------------------------------
@@ -171,29 +142,14 @@ def _drawn_for(item: pytest.Item) -> Variant | None:
     return item.callspec.params.get("_xbce_xp") if hasattr(item, "callspec") else None
 
 
-def _mark_on(variant: Variant, item: pytest.Item, names: Collection[str]) -> None:
-    """Skip a test, or expect it to fail, where its markers say so for this variant."""
-    for on, meant in (("skip_on", pytest.mark.skip), ("xfail_on", pytest.mark.xfail)):
-        for mark in list(item.iter_markers(on)):
-            if _of(_named(mark, names), [variant]):
-                item.add_marker(meant(**mark.kwargs))
-
-
 def _runs(metafunc: pytest.Metafunc, names: list[str]) -> list[Any]:
     """The parameters to run a test with; where there would be none, one that skips."""
     test, config = metafunc.definition, metafunc.config
-    variants = _chosen(config)
-    for mark in test.iter_markers("backend"):
-        variants = _of(_named(mark, _names(config)), variants)
-    needs = [name for mark in test.iter_markers("needs") for name in _named(mark, CAPABILITIES)]
-    runs = [
-        run
-        for variant in variants
-        if all(getattr(variant.row, capability) for capability in needs)
-        for run in _runs_on(variant, names)
-    ]
+    variants = markers.runs_on(test, _chosen(config), _names(config))
+    runs = [run for variant in variants for run in _runs_on(variant, names)]
     if runs:
         return runs
+    needs = markers.needed(test)
     lacks = f"has {', '.join(needs)}" if needs else "is named by each of its markers"
     skip = pytest.mark.skip(reason=f"no chosen library {lacks}")
     return [pytest.param(*[None] * len(names), id="NOTSET", marks=skip)]

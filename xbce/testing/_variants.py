@@ -5,7 +5,7 @@ variant here. No library is imported before a test needs it, except to ask it fo
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -93,7 +93,7 @@ def _has_cuda(module: str) -> bool:
         return False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch warns of a driver that is too old
-        return bool(library.cuda.is_available())
+        return not hasattr(library, "cuda") or bool(library.cuda.is_available())
 
 
 def _strictest() -> AbstractContextManager[object]:
@@ -172,6 +172,11 @@ def library(
     added = None if row else Backend(name, (namespace,), (package,), tuple(dtypes))
     backend = row.name if row else name
     return Variant(name, backend, tuple(devices), tuple(dtypes), added=added)
+
+
+def of_names(names: Collection[str], variants: Sequence[Variant]) -> list[Variant]:
+    """The variants that are named, or whose library is."""
+    return [row for row in variants if row.name in names or row.backend in names]
 
 
 def missing(rows: Sequence[Backend], variants: Sequence[Variant]) -> dict[str, str]:
