@@ -17,7 +17,15 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = ["3.11", "3.12", "3.13"]
 TORCH = "torch==2.13.0"
 TEST = nox.project.dependency_groups(PROJECT, "test")
-ONCE = ("audits", "fixtures", "peers_page", "tutorial", "vectors", "wrong_losses")
+ONCE = (
+    "audits",
+    "fixtures",
+    "fixtures_hostile",
+    "peers_page",
+    "tutorial",
+    "vectors",
+    "wrong_losses",
+)
 """Tests of the test kit, which depend little on the Python and on NumPy: one session runs them.
 
 On JAX, where XLA compiles each shape, `nox -s thorough` does.
