@@ -14,7 +14,7 @@ import pytest
 
 import conftest
 import xbce
-from xbce.testing import _plugin, _variants, fixtures
+from xbce.testing import _markers, _variants, fixtures
 from xbce.testing._variants import Variant
 
 pytestmark = pytest.mark.backend("numpy")  # of the plugin, whatever the library
@@ -295,6 +295,6 @@ def test_the_emulator_is_started_or_it_is_told_why_not(monkeypatch, chosen, why_
 )
 def test_a_marker_that_names_nothing_is_an_error(mark):
     named = mark.mark
-    known = _plugin.CAPABILITIES if named.name == "needs" else _plugin.NAMES
+    known = _markers.CAPABILITIES if named.name == "needs" else ["numpy", "torch"]
     with pytest.raises(pytest.UsageError, match=rf"@pytest\.mark\.{named.name} must name one of "):
-        _plugin._named(named, known)
+        _markers.named(named, known)

@@ -3,65 +3,98 @@
 The other half of `xbce.testing.fixtures`, which asks for it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
 import pytest
 
 from xbce._backends import BACKENDS
-from xbce.testing._variants import VARIANTS, Variant, missing
+from xbce.testing import _markers as markers
+from xbce.testing._drawn import TESTED, parametrized
+from xbce.testing._variants import VARIANTS, Variant, library, missing, of_names
 
-NAMES = sorted({row.name for row in BACKENDS} | {variant.name for variant in VARIANTS})
-"""What ``--backend`` and the marker `backend` take."""
+
+class _Hooks:
+    def pytest_xbce_libraries(self) -> Mapping[str, Mapping[str, Any]]:
+        """Give libraries to test on beside those of the table, as `xbce.testing.fixtures` says."""
+        raise NotImplementedError
 
 
-CAPABILITIES = ["autodiff", "devices", "engine", "lazy"]
-"""What the marker `needs` takes: attributes of a row of `xbce._backends`."""
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Let a project add libraries."""
+    pluginmanager.add_hookspecs(_Hooks)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--backend``."""
-    parser.addoption(
-        "--backend",
-        action="append",
-        choices=NAMES,
-        help="run the tests on this array library, or on this variant of one, and the tests that "
-        "are about no library; may be given more than once. Default: all that are installed",
+    what = (
+        "run the tests on this array library, all variants of it, or on this variant alone, and "
+        "the tests that are about no library; may be given more than once. An error where it can "
+        "not run here. Default: all that are installed. The variants are:"
     )
+    of = {row.name: f", of {row.backend}" * (row.name != row.backend) for row in VARIANTS}
+    lines = [f"- {row.name}{of[row.name]}: {row.about}" for row in VARIANTS]
+    try:
+        parser.addoption(
+            "--backend", action="append", metavar="NAME", help="\n".join((what, *lines))
+        )
+    except ValueError:
+        raise pytest.UsageError(
+            "xbce.testing.fixtures adds the option --backend, which this project, or another "
+            "plugin, has too.\nRename that one, in pytest_addoption and where it is read: "
+            "this one has no other name."
+        ) from None
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers; fail where a library is chosen that no test would run on."""
-    for marker in (
-        "backend(name): about this array library, so left out where others are chosen",
-        f"needs(capability): run on the libraries that have it: {', '.join(CAPABILITIES)}",
-    ):
+    """Register the markers and a project's libraries; fail where a name is not known."""
+    for marker in markers.MARKERS:
         config.addinivalue_line("markers", marker)
     chosen = config.getoption("backend") or ()
     known = {row.name for row in BACKENDS}
     for name, what in missing(BACKENDS, VARIANTS).items():
         if name in chosen or name not in known:
             raise pytest.UsageError(what)
+    config.stash[TESTED] = (*VARIANTS, *_added(config))
+    names = _names(config)
+    for name in chosen:
+        if name not in names:
+            raise pytest.UsageError(f"--backend {name}: there are {', '.join(names)}.")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Fail where a library that is chosen can not run, once any conftest.py is configured."""
+    for name in session.config.getoption("backend") or ():
+        chosen = of_names([name], session.config.stash[TESTED])
+        if all(variant.why_not() for variant in chosen):  # the first that can is enough
+            why_not = "; ".join(str(variant.why_not()) for variant in chosen)
+            raise pytest.UsageError(f"--backend {name} can not run here. {why_not}.")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is about other libraries than those that are chosen."""
-    chosen = config.getoption("backend")
-
-    def about_others(item: pytest.Item) -> bool:
-        about = [_named(mark, NAMES) for mark in item.iter_markers("backend")]
-        return bool(chosen) and any(name not in chosen for name in about)
-
-    left_out = [item for item in items if about_others(item)]
+    names, chosen = _names(config), _chosen(config)
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        drawn = _drawn_for(item)
+        runs_on = [drawn] if drawn else chosen
+        about = [
+            of_names(markers.named(mark, names), runs_on) for mark in item.iter_markers("backend")
+        ]
+        (kept if all(about) else left_out).append(item)
+        if drawn:
+            markers.mark_on(drawn, item, names)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not about_others(item)]
+        items[:] = kept
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the test on each library, device and dtype that its fixtures ask for."""
-    own = _parametrized(metafunc.definition)
+    markers.check(metafunc.definition, _names(metafunc.config))
+    own = parametrized(metafunc.definition)
     names = [
         name
         for name in ("xp", "device", "dtype")
@@ -74,39 +107,51 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("_xbce_dtype", ["float32", "float64"], indirect=True)
 
 
-def _parametrized(test: pytest.Item) -> set[str]:
-    """The names that a test parametrizes itself."""
-    found: set[str] = set()
-    for mark in test.iter_markers("parametrize"):
-        names = mark.kwargs.get("argnames") or mark.args[0]
-        found.update(names.replace(",", " ").split() if isinstance(names, str) else names)
-    return found
+# --- names ----------------------------------------------------------------------
 
 
-def _named(mark: pytest.Mark, known: list[str]) -> str:
-    """What a marker names."""
-    name = mark.args[0] if mark.args else None
-    if name not in known:
-        raise pytest.UsageError(
-            f"@pytest.mark.{mark.name} must name one of {', '.join(known)}; got {name!r}."
-        )
-    return str(name)
+def _added(config: pytest.Config) -> list[Variant]:
+    """The libraries that a project adds."""
+    added = {
+        name: given
+        for found in config.hook.pytest_xbce_libraries()
+        for name, given in found.items()
+    }
+    try:
+        return [library(name, **given) for name, given in added.items()]
+    except (TypeError, ValueError) as error:
+        raise pytest.UsageError(f"pytest_xbce_libraries: {error}.") from error
+
+
+def _names(config: pytest.Config) -> list[str]:
+    """What names libraries and variants."""
+    tested = config.stash[TESTED]
+    return sorted({name for variant in tested for name in (variant.name, variant.backend)})
+
+
+def _chosen(config: pytest.Config) -> list[Variant]:
+    """The variants that ``--backend`` names."""
+    return of_names(config.getoption("backend") or _names(config), config.stash[TESTED])
+
+
+# --- the runs of a test ---------------------------------------------------------
+
+
+def _drawn_for(item: pytest.Item) -> Variant | None:
+    """The variant that a test runs on, if it takes xp."""
+    return item.callspec.params.get("_xbce_xp") if hasattr(item, "callspec") else None
 
 
 def _runs(metafunc: pytest.Metafunc, names: list[str]) -> list[Any]:
     """The parameters to run a test with; where there would be none, one that skips."""
-    chosen = metafunc.config.getoption("backend")
-    needs = [_named(mark, CAPABILITIES) for mark in metafunc.definition.iter_markers("needs")]
-    runs = [
-        run
-        for variant in VARIANTS
-        if not chosen or variant.name in chosen or variant.backend in chosen
-        if all(getattr(variant.row, capability) for capability in needs)
-        for run in _runs_on(variant, names)
-    ]
+    test, config = metafunc.definition, metafunc.config
+    variants = markers.runs_on(test, _chosen(config), _names(config))
+    runs = [run for variant in variants for run in _runs_on(variant, names)]
     if runs:
         return runs
-    skip = pytest.mark.skip(reason=f"no chosen library has {', '.join(needs)}")
+    needs = markers.needed(test)
+    lacks = f"has {', '.join(needs)}" if needs else "is named by each of its markers"
+    skip = pytest.mark.skip(reason=f"no chosen library {lacks}")
     return [pytest.param(*[None] * len(names), id="NOTSET", marks=skip)]
 
 

@@ -5,7 +5,7 @@ variant here. No library is imported before a test needs it, except to ask it fo
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -20,10 +20,6 @@ from xbce._typing import Namespace
 NO_GPU: dict[str, str] = {}
 """Why a variant has no GPU, by its name: for a conftest.py that knows, so that the library is not
 imported to be asked."""
-NOT_DRAWN = (
-    "Nothing was drawn for the fixture {0}. A test can not parametrize xp with indirect=True, and "
-    "a fixture that takes the one of the same name from xbce.testing.fixtures needs pytest 9."
-)
 
 
 @dataclass(frozen=True)
@@ -40,11 +36,15 @@ class Variant:
     """Whether functions marked lazy run as lazily as the library can: jitted, never computed."""
     since: str | None = None
     """The first release of the library that has what the variant needs."""
+    added: Backend | None = None
+    """The row of a library that is not in the table."""
+    about: str = ""
+    """What is special about it, in a few words, for ``pytest --help``."""
 
     @property
     def row(self) -> Backend:
         """The library's row in the table of libraries."""
-        return next(row for row in BACKENDS if row.name == self.backend)
+        return self.added or next(row for row in BACKENDS if row.name == self.backend)
 
     @property
     def floating(self) -> tuple[str, ...]:
@@ -93,7 +93,7 @@ def _has_cuda(module: str) -> bool:
         return False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch warns of a driver that is too old
-        return bool(library.cuda.is_available())
+        return not hasattr(library, "cuda") or bool(library.cuda.is_available())
 
 
 def _strictest() -> AbstractContextManager[object]:
@@ -115,18 +115,68 @@ def _jax_x64(enabled: bool) -> Callable[[], AbstractContextManager[object]]:
 
 
 VARIANTS = (
-    Variant("numpy", "numpy"),
-    Variant("strict", "array-api-strict", ("CPU_DEVICE", "device1")),
-    Variant("strictest", "array-api-strict", enter=_strictest),
-    Variant("strict-no-float64", "array-api-strict", ("no_float64",), ("float32",), since="2.6"),
-    Variant("torch", "torch", ("cpu",)),
-    Variant("torch-cuda", "torch", ("cuda:0",)),
-    Variant("cupy", "cupy", ("cuda:0",)),
-    Variant("jax", "jax", enter=_jax_x64(True)),
-    Variant("jax-jit", "jax", enter=_jax_x64(True), transform=True),
-    Variant("jax-x32", "jax", dtypes=("float16", "bfloat16", "float32"), enter=_jax_x64(False)),
-    Variant("dask", "dask", transform=True),
+    Variant("numpy", "numpy", about="NumPy"),
+    Variant(
+        "strict",
+        "array-api-strict",
+        ("CPU_DEVICE", "device1"),
+        about="on two of its devices",
+    ),
+    Variant(
+        "strictest",
+        "array-api-strict",
+        enter=_strictest,
+        about="without boolean indexing, data-dependent shapes and extensions",
+    ),
+    Variant(
+        "strict-no-float64",
+        "array-api-strict",
+        ("no_float64",),
+        ("float32",),
+        since="2.6",
+        about="on its device without float64",
+    ),
+    Variant("torch", "torch", ("cpu",), about="PyTorch on the CPU"),
+    Variant("torch-cuda", "torch", ("cuda:0",), about="PyTorch on a GPU"),
+    Variant("cupy", "cupy", ("cuda:0",), about="CuPy on a GPU"),
+    Variant("jax", "jax", enter=_jax_x64(True), about="JAX, eager, with 64 bits"),
+    Variant(
+        "jax-jit",
+        "jax",
+        enter=_jax_x64(True),
+        transform=True,
+        about="eager, but functions marked lazy are jitted",
+    ),
+    Variant(
+        "jax-x32",
+        "jax",
+        dtypes=("float16", "bfloat16", "float32"),
+        enter=_jax_x64(False),
+        about="eager, with 64 bits switched off",
+    ),
+    Variant("dask", "dask", transform=True, about="Dask; functions marked lazy may not compute"),
 )
+
+
+def library(
+    name: str,
+    namespace: str,
+    devices: Sequence[str | None] = (None,),
+    dtypes: Sequence[str] = ("float32", "float64"),
+) -> Variant:
+    """A variant that a project adds: of a library of the table, or of one of its own."""
+    if any(name in (variant.name, variant.backend) for variant in VARIANTS):
+        raise ValueError(f"there is a {name} already")
+    package = namespace.partition(".")[0]
+    row = next((row for row in BACKENDS if namespace in row.namespaces), None)
+    added = None if row else Backend(name, (namespace,), (package,), tuple(dtypes))
+    backend = row.name if row else name
+    return Variant(name, backend, tuple(devices), tuple(dtypes), added=added)
+
+
+def of_names(names: Collection[str], variants: Sequence[Variant]) -> list[Variant]:
+    """The variants that are named, or whose library is."""
+    return [row for row in variants if row.name in names or row.backend in names]
 
 
 def missing(rows: Sequence[Backend], variants: Sequence[Variant]) -> dict[str, str]:

@@ -13,17 +13,32 @@ array-api-strict, PyTorch, CuPy, JAX and Dask, on each device and floating dtype
 
 - A library that is not installed, or has no GPU here, is skipped by its name, with the reason.
 - ``pytest --backend torch`` runs the tests on PyTorch alone, and those that are about no library.
-- ``@pytest.mark.needs("autodiff")`` leaves out libraries that do not differentiate. ``"lazy"`` and
-  ``"devices"`` are other capabilities.
-- ``@pytest.mark.backend("torch")`` marks a test that is about PyTorch: it is deselected where
-  ``--backend`` chooses others.
+  A library that is chosen so and can not run is an error.
+- Some libraries run in several variants, such as ``jax`` and ``jax-jit``: ``pytest --help`` has a
+  line on each. Options and markers take the name of a library, or of one variant.
+- ``@pytest.mark.backend("torch", "jax")`` marks a test that is about PyTorch or JAX: it is
+  deselected where ``--backend`` chooses others, and runs on no others if it takes `xp`.
+- ``@pytest.mark.needs("autodiff")`` leaves out libraries that do not differentiate. ``pytest
+  --markers`` lists the other capabilities.
+- ``@pytest.mark.skip_on("dask", reason="...")`` and ``@pytest.mark.xfail_on("dask", ...)`` are skip
+  and xfail of pytest, on some libraries.
 - What a test parametrizes itself, or a project has a fixture of its own for, stays as it is. That
   fixture may take the one of the same name from here, with pytest 9 or newer.
   ``@pytest.mark.parametrize("dtype", ["float32"], indirect=True)`` gives each library's float32.
-- Some libraries run in several variants. ``jax`` is eager, ``jax-jit`` jitted, ``jax-x32`` has 64
-  bits switched off; ``strictest`` and ``strict-no-float64`` are array-api-strict with less.
+- All fixtures have the scope of a function, and tests of a `unittest.TestCase` can not take them. A
+  fixture of a wider scope can make numbers, of which a test makes arrays.
 - Functions that a test module hands to ``array_api_extra.testing.lazy_xp_function`` are jitted in
   ``jax-jit``, and may not compute in ``dask``. The two need ``pip install xbce[testing]``.
+
+A ``conftest.py`` adds libraries by their namespaces, and variants of those that are known. Devices
+are names that ``xp.Device`` or ``xp.device`` takes, or ``device=`` where there is neither; by
+default there is but one. Dtypes are by default float32 and float64::
+
+    def pytest_xbce_libraries():
+        return {
+            "mparray": {"namespace": "mparray", "dtypes": ["float64"]},
+            "torch-mps": {"namespace": "array_api_compat.torch", "devices": ["mps"]},
+        }
 """
 
 from collections.abc import Callable, Iterator
@@ -33,7 +48,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xbce.testing._variants import NOT_DRAWN, Variant
+from xbce.testing._drawn import check_name, name_for, not_drawn
+from xbce.testing._variants import Variant
 
 pytest_plugins = ["xbce.testing._plugin"]
 
@@ -58,6 +74,11 @@ def xp(request: pytest.FixtureRequest, _xbce_xp: Variant | None) -> Iterator[Any
     --------
     array : Makes an array of it.
 
+    Notes
+    -----
+    It has the scope of a function: a fixture of the scope of a module can not take it. Such a one
+    can make numbers, of which a test makes arrays.
+
     Examples
     --------
     ::
@@ -66,7 +87,7 @@ def xp(request: pytest.FixtureRequest, _xbce_xp: Variant | None) -> Iterator[Any
             assert xp.log1p(xp.zeros(3)).shape == (3,)
     """
     if _xbce_xp is None:
-        pytest.fail(NOT_DRAWN.format("xp"), pytrace=False)
+        pytest.fail(not_drawn(request), pytrace=False)
     with ExitStack() as stack:
         namespace = _xbce_xp.namespace()
         stack.enter_context(_xbce_xp.enter())
@@ -106,10 +127,16 @@ def device(request: pytest.FixtureRequest, xp: Any, _xbce_device: str | None) ->
         def test_stays_there(xp, device):
             assert xp.exp(xp.ones(3, device=device)).shape == (3,)
     """
-    name = getattr(request, "param", _xbce_device)
-    if name is None or xp.__name__.endswith("cupy"):
+    name = name_for(request, _xbce_device)
+    if name is None:
         return None
-    return xp.Device(name) if hasattr(xp, "Device") else xp.device(name)
+    variant = request.getfixturevalue("_xbce_xp")  # None where xp is the project's own
+    if variant is not None:
+        check_name(request, name, variant.name, variant.devices, "device")
+    if xp.__name__.endswith("cupy"):
+        return None
+    make = getattr(xp, "Device", None) or getattr(xp, "device", None)
+    return make(name) if make else name
 
 
 @pytest.fixture
@@ -141,12 +168,14 @@ def dtype(request: pytest.FixtureRequest, xp: Any, _xbce_dtype: str | None) -> A
         def test_keeps_the_dtype(xp, dtype):
             assert xp.exp(xp.ones(3, dtype=dtype)).dtype == dtype
     """
-    name = getattr(request, "param", _xbce_dtype)
+    name = name_for(request, _xbce_dtype)
     if name is None:
-        pytest.fail(NOT_DRAWN.format("dtype"), pytrace=False)
+        pytest.fail(not_drawn(request), pytrace=False)
     variant = request.getfixturevalue("_xbce_xp")  # None where xp is the project's own
-    if variant is not None and name not in variant.floating:
-        pytest.skip(f"{variant.name} has no {name}")
+    library, has = xp.__name__, {*dir(xp), *dir(np)}
+    if variant is not None:
+        library, has = variant.name, variant.floating
+    check_name(request, name, library, has, "floating dtype")
     # Dask takes NumPy's dtypes, but names only the standard's.
     return getattr(xp, name, None) or getattr(np, name)
 
