@@ -327,6 +327,31 @@ def test_autodiff_is_the_closed_form(xp, array):
             )
 
 
+@pytest.mark.needs("autodiff")
+@pytest.mark.parametrize("parameters", COMBINATIONS[:1] + COMBINATIONS[8:9], ids=str)
+def test_value_and_autodiff_keep_the_digits_from_the_corner_to_far_out(
+    xp, large, dtype, parameters
+):
+    """Where libraries have log1p and the derivative of expm1 with fewer digits than near 0."""
+    name = dtype_name(dtype)
+    if name.endswith("16"):
+        pytest.skip("computed in float32")
+    limit = 32 if name == "float64" else 48
+    x = np.concatenate([np.linspace(-6, 6, 121), np.arange(7, 80, 4), [300, 574.435, 700]])
+    x = x[x < (80 if name == "float32" else 701)]
+    z, x = (a.ravel() for a in np.meshgrid([0, 1, 0.3], rounded_to(name, x)))
+    value, slope, _ = exact_asymmetric(z, x, *parameters)
+    terms_of_slope, _, _, normal = terms(z, x, *parameters, float(np.finfo(name).smallest_normal))
+
+    def loss(z, x):
+        return nn.asymmetric_sigmoid_loss(labels=z, logits=x, **options_of(parameters))
+
+    z, x = large(z, dtype), large(x, dtype)
+    assert worst(loss(z, x), value, normal) <= limit
+    (found,) = by_autodiff(loss, z, x, second=False)
+    assert worst(found, slope, normal, terms_of_slope) <= limit
+
+
 @pytest.mark.backend("torch")
 @pytest.mark.parametrize("clip", [0.0, 0.05])
 def test_pytorch_compiles_it_whole(clip):
