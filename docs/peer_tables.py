@@ -93,6 +93,7 @@ WORDS = (  # rule, what is in its finding, in words
     ("all left out gives 0", "nan", "all left out gives NaN"),
     ("weights that are all 0", "nan", "weights that are all 0 give NaN"),
     ("weights that are all 0", "Error", "weights that are all 0 are an error"),
+    ("a negative weight", "got", "negative weights count otherwise"),
     (
         "what a mask leaves out may be anything",
         "nan",
@@ -115,6 +116,7 @@ FOLLOWS = (  # from another reduction than the one that is named
     "a mask leaves out weights too",
     "the gradient is that of the reduction",
     "a batch split in two adds up",
+    "a negative weight counts as what it is, or is an error",
     "a long batch is summed as exactly as a short one",
 )
 

@@ -42,7 +42,7 @@ NOTES = [
     "stands in wrong. wrong of: the same by kind; rules: what the audit found beside errors.",
     "reductions: for each call the reductions of xbce that it is, and by dtype how many rules of "
     "xbce.testing.audit_reduction it breaks and how, to the digits that it has. Batches of at most "
-    f"12 losses, and one of {peer_reductions.ROWS} in float32.",
+    f"1009 losses, and one of {peer_reductions.ROWS} in float32.",
 ]
 
 
