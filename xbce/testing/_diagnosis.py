@@ -41,8 +41,9 @@ def of_losses(
                 right, hypotheses = of_quantity(loss, parameters, z, x)
                 if _alike(came, right, eps):
                     continue
-                if eps < SINGLE and in_float32(came):
-                    found = [f"the {quantity} has the digits of float32"]
+                if eps < SINGLE and _alike(came, right, SINGLE):
+                    has = "has" if in_float32(came) else "is right to"
+                    found = [f"the {quantity} {has} the digits of float32"]
                 else:
                     found = [n for n, value in hypotheses.items() if _alike(came, value(), eps)]
         except Exception:  # which a rule says

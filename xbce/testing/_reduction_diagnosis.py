@@ -44,8 +44,9 @@ def of_reduction(run: Run) -> list[str]:
         eps = run.make.format.eps
         if _is_right(run, eps):
             found = _of_gradient(run)
-        elif eps < SINGLE and all(in_float32(came) for _, came in run.seen):
-            found = ["it has the digits of float32"]
+        elif eps < SINGLE and _is_right(run, SINGLE):
+            narrow = all(in_float32(came) for _, came in run.seen)
+            found = [f"it {'has' if narrow else 'is right to'} the digits of float32"]
         else:
             found = _reduced_otherwise(run)
     return [f"{run.make.name}: {text}" for text in dict.fromkeys([*found, *run.symptoms])]
