@@ -1,7 +1,10 @@
 """What the tests of the single losses share: points to try, derivatives, and comparisons."""
 
+from random import Random
+
 import numpy as np
 import pytest
+from hypothesis import Phase, find, given, seed, settings
 from hypothesis import strategies as st
 
 from xbce.testing import as_numpy
@@ -57,3 +60,23 @@ def drawn(data, shape, low, high):
 def close(actual, desired):
     """Float32 after a few operations."""
     np.testing.assert_allclose(as_numpy(actual), as_numpy(desired), rtol=3e-6, atol=1e-36)
+
+
+def examples(strategy, number=100, start=0):
+    """So many examples, from a fixed seed."""
+    found = []
+
+    @seed(start)
+    @settings(max_examples=number, database=None, phases=[Phase.generate])
+    @given(strategy)
+    def collect(example):
+        found.append(example)
+
+    collect()
+    return found
+
+
+def smallest(strategy, condition, start=0):
+    """What it shrinks to, from a fixed seed."""
+    more = settings(max_examples=1000, database=None)
+    return find(strategy, lambda found: bool(condition(found)), settings=more, random=Random(start))

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from helpers import examples, smallest
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
@@ -91,6 +92,65 @@ def test_it_shrinks_to_zeros_in_a_small_shape(xp):
     assert as_numpy(labels) == as_numpy(logits) == 0
     _, logits = find(labels_and_logits(xp), lambda pair: pair[1].ndim > 1)
     np.testing.assert_array_equal(as_numpy(logits), [[0]])
+
+
+# --- how often, and how small
+
+
+@numpy_only
+@pytest.mark.parametrize("name", ["float16", "float32", "float64"])
+def test_labels_are_hard_half_of_the_time_and_as_often_close_to_1_as_to_0(name):
+    pairs = [pair for i in range(4) for pair in examples(labels_and_logits(np, dtype=name), 200, i)]
+    labels, logits = (np.concatenate([pair[k].ravel() for pair in pairs]) for k in (0, 1))
+    labels, tiny = labels.astype(float), float(np.finfo(name).smallest_normal)
+    assert 0.2 < np.mean(labels == 0) < 0.5
+    assert 0.15 < np.mean(labels == 1) < 0.35
+    assert 0.01 < np.mean((labels > 0) & (labels < tiny)) < 0.15
+    near_0, near_1 = (np.mean((d >= tiny) & (d < 0.01)) for d in (labels, 1 - labels))
+    assert near_0 > 0.03
+    assert near_1 > 0.03
+    assert 0.5 < near_0 / near_1 < 2
+    eps = float(np.finfo(name).eps)
+    assert np.any((labels < 1) & (labels > 1 - 2 * eps))
+    assert np.mean((labels > 0.01) & (labels < 0.99)) > 0.08
+    sizes = np.abs(logits)
+    assert 0.1 < np.mean((sizes > 0) & (sizes < tiny)) < 0.35
+    assert all(np.mean(np.sign(logits[sizes > 3]) == sign) > 0.3 for sign in (-1, 1))
+
+
+@numpy_only
+@pytest.mark.parametrize("start", range(3))
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_hard_label_of_either_side_meets_a_logit_of_either_sign(label, sign, start):
+    pairs = examples(labels_and_logits(np), 100, start)
+    assert any(np.any((labels == label) & (sign * logits > 3)) for labels, logits in pairs)
+
+
+@numpy_only
+@pytest.mark.parametrize("start", range(3))
+@pytest.mark.parametrize("label", [0, 1])
+def test_one_bad_element_is_found_in_the_smallest_shape(label, start):
+    labels, logits = smallest(
+        labels_and_logits(np), lambda pair: np.any((pair[0] == label) & (pair[1] > 3)), start
+    )
+    assert labels.shape in ((), (1,))
+    assert (float(labels.sum()), float(logits.sum())) == (label, 4)
+
+
+@numpy_only
+def test_the_elements_that_do_not_matter_are_zeros():
+    labels, logits = smallest(
+        labels_and_logits(np, shape=(3,)), lambda pair: pair[0][1] == 1 and pair[1][1] < 0, 0
+    )
+    np.testing.assert_array_equal(labels, [0, 1, 0])
+    np.testing.assert_array_equal(logits[[0, 2]], [0, 0])
+
+
+@numpy_only
+def test_many_elements_are_more_than_one_again_and_again():
+    pairs = examples(labels_and_logits(np, shape=(1000,)), 20, 0)
+    assert np.median([len(np.unique(logits)) for _, logits in pairs]) > 20
 
 
 # --- what can be chosen
