@@ -15,6 +15,7 @@ from xbce.testing import (
     audit_modes,
     audit_reduction,
     exact_loss,
+    ulp_error,
 )
 
 numpy_only = pytest.mark.backend("numpy")
@@ -143,7 +144,7 @@ def test_assert_ulp_shows_the_worst_input_in_decimal_and_hex(array):
         assert_ulp(wrong, exact, labels=labels, logits=logits)
     first, got, wanted, label, logit = str(raised.value).splitlines()
     assert re.fullmatch(
-        r"2 of 3 numbers are more than 4 ulp off\. The worst, by \S+ ulp, at \(1,\):", first
+        r"2 of 3 numbers are more than 4 ulp of \w+ off, the worst by \S+ ulp, at \(1,\):", first
     )
     number = float(as_numpy(wrong)[1])
     assert got.split() == ["got", repr(number), "=", number.hex()]
@@ -159,8 +160,91 @@ def test_assert_ulp_compares_shapes_and_scales():
         AssertionError, match=r"`actual` has shape \(1,\), and `exact` shape \(2,\)"
     ):
         assert_ulp(one, np.array([1.0, 1.0]))
-    with pytest.raises(AssertionError, match="1 of 1 numbers are more than 4 ulp off"):
+    with pytest.raises(AssertionError, match="1 of 1 numbers are more than 4 ulp of float32 off"):
         assert_ulp(one, np.array([np.nan]))
     assert_ulp(np.float32([1e-7]), np.array([0.0]), scale=np.array([1.0]))
     assert_ulp(np.float32([]), np.array([]))
     assert_ulp(np.float32(2.0), np.array(2.0), weights=np.array(1.0))
+
+
+def test_assert_ulp_shows_rows_of_classes(array):
+    labels = array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    logits = array([[1.0, 2.0, -3.0], [0.5, 0.25, 4.0]])
+    exact = exact_loss(labels=labels, logits=logits, loss="softmax_cross_entropy")
+    right = xbce.nn.softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    inputs = {"labels": labels, "logits": logits, "weights": array([1.0, 3.0])}
+    assert_ulp(right, exact, 16, **inputs)
+    with pytest.raises(AssertionError) as raised:
+        assert_ulp(right * array([1.0, 1.5]), exact, 16, **inputs)
+    _, _, _, *shown = str(raised.value).splitlines()
+    assert [line.split(maxsplit=1) for line in shown] == [
+        ["labels", "[1.0, 0.0, 0.0]"],
+        ["logits", "[0.5, 0.25, 4.0]"],
+        ["weights", "3.0 = 0x1.8000000000000p+1"],
+    ]
+
+
+@numpy_only
+def test_assert_ulp_shortens_rows_of_many_classes():
+    with pytest.raises(AssertionError) as raised:
+        assert_ulp(np.ones(2), np.array([1.0, 2.0]), logits=np.arange(2000.0).reshape(2, 1000))
+    shown = str(raised.value).splitlines()[-1]
+    assert shown.split(maxsplit=1)[1].startswith("[1000.0, 1001.0, ")
+    assert shown.endswith(", ...], 1000 numbers")
+    assert len(shown) < 100
+
+
+@numpy_only
+@pytest.mark.parametrize("shape", [(3,), (3, 2), (2, 3, 4), (2, 3, 1)])
+def test_assert_ulp_names_an_input_of_a_wrong_shape_before_it_compares(shape):
+    message = rf"`logits` has shape {re.escape(str(shape))}, and `actual` shape \(2,\)"
+    with pytest.raises(ValueError, match=message):
+        assert_ulp(np.ones(2), np.ones(2), labels=np.ones((2, 5)), logits=np.ones(shape))
+
+
+@numpy_only
+@pytest.mark.parametrize("compare", [ulp_error, assert_ulp])
+@pytest.mark.parametrize(
+    ("actual", "message"),
+    [
+        (np.array([1]), "`actual` must be of a real floating dtype .* got int64: pass it as"),
+        (np.array([True]), "`actual` must be of a real floating dtype .* got bool"),
+        (np.array([1 + 0j]), "`actual` must be of a real floating dtype .* got complex128"),
+        ([1.0], r"`actual` must be an array .* got builtins.list: .* numpy.asarray\(actual\)"),
+        (1, r"`actual` must be an array .* got builtins.int: .* numpy.asarray\(actual\)"),
+        (None, "`actual` must be an array .* got builtins.NoneType"),
+    ],
+)
+def test_what_has_no_ulp_is_told(compare, actual, message):
+    with pytest.raises(TypeError, match=message):
+        compare(actual, np.ones(np.shape(actual)))
+
+
+@numpy_only
+@pytest.mark.skipif(np.finfo(np.longdouble).bits == 64, reason="longdouble is float64 here")
+def test_longdouble_is_refused():
+    with pytest.raises(TypeError, match=f"got {np.dtype(np.longdouble).name}: .* or cast it"):
+        assert_ulp(np.ones(1, dtype=np.longdouble), np.ones(1))
+
+
+@numpy_only
+def test_a_float_of_python_is_of_float64():
+    assert_ulp(1.0, np.array(1.0))
+    assert ulp_error(1 + 2.0**-52, np.array(1.0)) == 1
+    with pytest.raises(AssertionError, match="more than 4 ulp of float64 off"):
+        assert_ulp(2.0, np.array(1.0))
+
+
+def test_the_message_has_the_dtype_that_errors_are_measured_in(xp, dtype):
+    name = str(dtype).rpartition(".")[2]
+    with pytest.raises(AssertionError, match=r"more than 0\.5 ulp of \w+ off") as e:
+        assert_ulp(xp.ones(2, dtype=dtype), np.array([1.0, 1.5]), 0.5)
+    assert re.search(r"ulp of (\w+) off", str(e.value))[1] in name
+
+
+@numpy_only
+@pytest.mark.parametrize("max_ulp", [-1, -0.1, float("nan"), float("inf")])
+def test_a_promise_that_is_none_is_refused(max_ulp):
+    with pytest.raises(ValueError, match="`max_ulp` must be a finite number, 0 or more; got"):
+        assert_ulp(np.ones(1), np.ones(1), max_ulp)
+    assert_ulp(np.ones(1), np.ones(1), 0)

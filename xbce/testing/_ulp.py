@@ -10,6 +10,8 @@ import numpy as np
 from xbce import _arguments, _backends
 
 _precision = threading.RLock()
+ROW = 8
+"""So many numbers of a row stand in a message."""
 
 
 @contextmanager
@@ -33,8 +35,9 @@ def ulp_error(actual: Any, exact: Any, scale: Any = None) -> np.ndarray:
 
     Parameters
     ----------
-    actual : array
-        What was computed, of any library; its dtype says how long an ulp is.
+    actual : array or float
+        What was computed, of any library; its dtype says how long an ulp is. A float of Python is
+        of float64.
     exact : MPArray or array
         The exact numbers, as `exact_loss` gives them, or as float64.
     scale : array, optional
@@ -50,6 +53,11 @@ def ulp_error(actual: Any, exact: Any, scale: Any = None) -> np.ndarray:
         is beyond the largest number; NaN where a number belongs, or the reverse, is
         an error of infinitely many ulp.
 
+    Raises
+    ------
+    TypeError
+        If `actual` is no array, or not of a floating dtype of 16, 32 or 64 bits.
+
     See Also
     --------
     exact_loss, exact_gradient, exact_hessian : The exact numbers.
@@ -62,7 +70,7 @@ def ulp_error(actual: Any, exact: Any, scale: Any = None) -> np.ndarray:
     >>> ulp_error(np.float32([1.0, 1.0000001]), np.array([1.0, 1.0]))
     array([0., 1.])
     """
-    info = _arguments.namespace_of(actual).finfo(actual.dtype)
+    actual, info = _measured(actual)
     eps, tiny, largest = (float(v) for v in (info.eps, info.smallest_normal, info.max))
     high, low = two_floats(exact)
     computed = as_numpy(actual)
@@ -83,23 +91,29 @@ def assert_ulp(
 
     Parameters
     ----------
-    actual : array
-        What was computed, of any library.
+    actual : array or float
+        What was computed, as for `ulp_error`.
     exact : MPArray or array
         The exact numbers, of the shape of `actual`: those of `exact_loss`, or float64.
     max_ulp : float
-        The largest error allowed, in units in the last place of the dtype of `actual`.
+        The largest error allowed, in units in the last place of the dtype of `actual`: a finite
+        number, 0 or more.
     scale : array, optional
         As for `ulp_error`.
     **inputs : array
-        What it was computed from, by name, of shapes that broadcast to that of `actual`: their
-        values at the worst place stand in the message.
+        What it was computed from, by name: their values at the worst place stand in the message.
+        Their shapes broadcast to that of `actual`, or have one more axis, of classes, behind it.
 
     Raises
     ------
     AssertionError
-        If a number is further off. The message has the place of the worst, its inputs, both
-        numbers in decimal and hex, and how many are off.
+        If a number is further off, or `actual` and `exact` differ in their shape. The message has
+        the place of the worst, its inputs, both numbers in decimal and hex, how many are off, and
+        the dtype.
+    ValueError
+        If an input has another shape, or `max_ulp` is negative, infinite or NaN.
+    TypeError
+        As for `ulp_error`.
 
     See Also
     --------
@@ -114,32 +128,70 @@ def assert_ulp(
     >>> assert_ulp(np.float32([0.6931472, 20.0]), exact, 1)
     >>> assert_ulp(np.float32([0.6931472, 20.0001]), exact, labels=labels, logits=logits)
     Traceback (most recent call last):
-    AssertionError: 1 of 2 numbers are more than 4 ulp off. The worst, by 52 ulp, at (1,):
+    AssertionError: 1 of 2 numbers are more than 4 ulp of float32 off, the worst by 52 ulp, at (1,):
       got        20.000099182128906 = 0x1.4000680000000p+4
       exact is   20.000000002061153 = 0x1.400000008da43p+4
       labels     0.0 = 0x0.0p+0
       logits     20.0 = 0x1.4000000000000p+4
     """
+    if not 0 <= max_ulp < np.inf:
+        raise ValueError(f"`max_ulp` must be a finite number, 0 or more; got {max_ulp}.")
+    actual, _ = _measured(actual)
     found, wanted = as_numpy(actual), two_floats(exact).high
     if found.shape != wanted.shape:
         raise AssertionError(
             f"`actual` has shape {found.shape}, and `exact` shape {wanted.shape}: "
             "pass exact numbers of the same shape."
         )
+    values = {name: _spread(name, as_numpy(value), found.shape) for name, value in inputs.items()}
     error = ulp_error(actual, exact, scale)
     off = int(np.sum(~(error <= max_ulp)))
     if not off:
         return
     worst = tuple(int(i) for i in np.unravel_index(np.argmax(error), error.shape))
-    values = {"got": found, "exact is": wanted} | {
-        name: np.broadcast_to(as_numpy(value), found.shape) for name, value in inputs.items()
-    }
-    numbers = {name: float(value[worst]) for name, value in values.items()}
-    listed = "".join(f"\n  {name:10} {n!r} = {n.hex()}" for name, n in numbers.items())
+    values = {"got": found, "exact is": wanted} | values
+    listed = "".join(f"\n  {name:10} {_shown(value[worst])}" for name, value in values.items())
     raise AssertionError(
-        f"{off} of {error.size} numbers are more than {max_ulp:g} ulp off. "
-        f"The worst, by {error[worst]:.3g} ulp, at {worst}:{listed}"
+        f"{off} of {error.size} numbers are more than {max_ulp:g} ulp of "
+        f"{_arguments.name_of(actual.dtype)} off, "
+        f"the worst by {error[worst]:.3g} ulp, at {worst}:{listed}"
     )
+
+
+def _measured(actual: Any) -> tuple[Any, Any]:
+    """What was computed, as an array, and the limits of its dtype."""
+    if type(actual) is float:
+        actual = np.float64(actual)
+    xp = _arguments.namespace({"actual": actual})
+    floating = _arguments.is_of(xp, actual.dtype, "real floating")
+    info = xp.finfo(actual.dtype) if floating else None
+    if info is None or info.bits not in (16, 32, 64):
+        raise TypeError(
+            "`actual` must be of a real floating dtype of 16, 32 or 64 bits, which says how long "
+            f"an ulp is; got {_arguments.name_of(actual.dtype)}: pass it as it was computed, or "
+            "cast it to the dtype that errors are to be measured in."
+        )
+    return actual, info
+
+
+def _spread(name: str, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """An input for each number that was computed, or a row of it."""
+    classes = value.shape[-1:] if value.ndim > len(shape) else ()
+    try:
+        return np.broadcast_to(value, shape + classes)
+    except ValueError:
+        raise ValueError(
+            f"`{name}` has shape {value.shape}, and `actual` shape {shape}: pass what broadcasts "
+            "to that shape, or has one more axis, of classes, behind it."
+        ) from None
+
+
+def _shown(value: Any) -> str:
+    """A number in decimal and hex, or the first numbers of a row."""
+    if value.ndim == 0:
+        return f"{float(value)!r} = {float(value).hex()}"
+    first = ", ".join(repr(number) for number in value[:ROW].tolist())
+    return f"[{first}]" if len(value) <= ROW else f"[{first}, ...], {len(value)} numbers"
 
 
 def as_numpy(array: Any) -> np.ndarray:
