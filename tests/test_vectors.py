@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import exact
+import mpmath
 import numpy as np
 import pytest
 
@@ -183,6 +184,72 @@ def test_finite_numbers_are_those_of_other_definitions(loss):
         np.testing.assert_array_equal(case["gradient"][near], gradient)
 
 
+FORMULA = re.compile(r"^\| (\w+) \| `([^`|]+)` \| `([^`|]+)` \|$", re.MULTILINE)
+
+
+def names_of_the_page(case, i):
+    """What the formulas on the page are made of, of one element or row, in many digits."""
+    given = {name: mpmath.mpf(value) for name, value in case["parameters"].items()}
+    long = {"pos_weight": "q", "gamma": "g", "gamma_positive": "gp", "gamma_negative": "gn"}
+    names = {long.get(name, name): value for name, value in given.items()}
+    z, x = case["labels"][i], np.vectorize(mpmath.mpf, otypes=[object])(case["logits"][i])
+    names |= {"log": np.frompyfunc(mpmath.log, 1, 1), "sum": np.sum, "z": z}
+    if case["logits"].ndim > 1:
+        powers = np.frompyfunc(mpmath.exp, 1, 1)(x - np.max(x))
+        names["z"] = z if z.ndim == 0 else np.vectorize(mpmath.mpf, otypes=[object])(z)
+        return names | {"p": powers / np.sum(powers), "gradient": case["gradient"][i]}
+    z, x = mpmath.mpf(float(z)), mpmath.mpf(float(case["logits"][i]))
+    s, r = 1 / (1 + mpmath.exp(-x)), 1 / (1 + mpmath.exp(x))
+    alpha = given.get("alpha")
+    names |= {"z": z, "s": s, "r": r, "u": z * r + (1 - z) * s, "log": mpmath.log}
+    names["l"] = -z * mpmath.log(s) - (1 - z) * mpmath.log(r)
+    names["a"] = 1 if alpha is None else alpha * z + (1 - alpha) * (1 - z)
+    p = max(s - given.get("clip", 0), 0)
+    return names | {"p": p or mpmath.mpf("1e-400")}  # where 0 over 0 is to be 0
+
+
+@numpy_only
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+def test_finite_numbers_are_those_of_the_formulas_on_the_page(loss):
+    formulas = {name: both for name, *both in FORMULA.findall(PAGE)}
+    assert list(formulas) == [known.name for known in LOSSES]
+    mine = [c for c in cases() if c["loss"] == loss.name and c["about"] == "finite"]
+    for case in (c for c in mine if "reduction" not in c):
+        for i, logits in enumerate(case["logits"]):
+            if np.max(np.abs(logits)) > 800:  # more digits take long, and tell nothing new
+                continue
+            with mpmath.workdps(1000):
+                names = names_of_the_page(case, i)
+                for quantity, formula in zip(
+                    ("value", "gradient_scale"), formulas[loss.name], strict=True
+                ):
+                    found = np.asarray(eval(formula, names.copy())).astype(float)
+                    np.testing.assert_allclose(
+                        found, case[quantity][i], rtol=3e-16, atol=1e-323, err_msg=formula
+                    )
+
+
+@numpy_only
+def test_a_clip_bounds_the_loss_of_an_infinite_logit_as_the_page_says():
+    formula = "-(1 - z)*(1 - m)**gn*log(m)"
+    assert f"`{formula}`" in PAGE
+    seen = set()
+    for case in cases():
+        if case["loss"] == ASYMMETRIC.name and case["about"] == "special":
+            at = case["logits"] == np.inf
+            z, gn, m = (
+                case["labels"][at],
+                case["parameters"]["gamma_negative"],
+                case["parameters"]["clip"],
+            )
+            if m > 0:
+                wanted = eval(formula, {"z": z, "m": m, "gn": gn, "log": np.log})
+                np.testing.assert_allclose(case["value"][at], wanted, rtol=1e-14)
+                np.testing.assert_array_equal(case["gradient"][at], 0 * z)
+                seen |= {round(float(value), 2) for value in wanted}
+    assert 2.44 in seen
+
+
 # --- what is in the file --------------------------------------------------------------
 
 
@@ -302,3 +369,30 @@ def test_the_command_line(monkeypatch, capsys):
     monkeypatch.setattr(_vectors, "vectors", missing)
     assert command.main(["vectors"]) == 1
     assert "pip install xbce[testing]" in capsys.readouterr().err
+
+
+@numpy_only
+def test_a_file_that_can_not_be_written_is_told_in_one_line_before_anything_is_computed(
+    monkeypatch, capsys, tmp_path
+):
+    computed = []
+    monkeypatch.setattr(_vectors, "vectors", lambda: computed.append(1) or {"losses": []})
+    for file, reason in (
+        (tmp_path / "missing" / "x.json", f"there is no folder {tmp_path / 'missing'}."),
+        (tmp_path, "it is a folder."),
+    ):
+        assert command.main(["vectors", "--output", str(file)]) == 2
+        assert capsys.readouterr().err == f"python -m xbce.testing: --output {file}: {reason}\n"
+    monkeypatch.setattr(command.os, "access", lambda *arguments: False)
+    assert command.main(["vectors", "--output", str(tmp_path / "x.json")]) == 2
+    assert "may not be written" in capsys.readouterr().err
+    assert not computed
+    monkeypatch.undo()
+    monkeypatch.setattr(_vectors, "vectors", lambda: {"losses": []})
+
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert command.main(["vectors", "--output", str(tmp_path / "x.json")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -11,7 +12,10 @@ from xbce.testing import _vectors
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do what a subcommand is for; return 0, or 1 where mparray is not installed."""
+    """Do what a subcommand is for; return 0.
+
+    Or 1 where mparray is not installed, 2 where the file can not be written.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m xbce.testing", description="Make what test suites need."
     )
@@ -32,11 +36,29 @@ def main(arguments: list[str] | None = None) -> int:
     except ImportError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
     return 0
+
+
+def _check_writable(file: Path) -> None:
+    """Raise OSError where the file can't be written: before all that takes long is computed."""
+    reason = None
+    if file.is_dir():
+        reason = "it is a folder"
+    elif not file.parent.is_dir():
+        reason = f"there is no folder {file.parent}"
+    elif not os.access(file if file.exists() else file.parent, os.W_OK):
+        reason = "it may not be written"
+    if reason is not None:
+        raise OSError(f"--output {file}: {reason}.")
 
 
 def _write_vectors(options: argparse.Namespace) -> None:
     """The subcommand ``vectors``."""
+    if options.output is not None:
+        _check_writable(options.output)
     written = _vectors.text(_vectors.vectors())
     if options.output is None:
         sys.stdout.write(written)
