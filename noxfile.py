@@ -119,7 +119,8 @@ def cupy(session: nox.Session, release: str) -> None:
     session.install(chosen, *toolkit, "dask[array]", *TEST, "-e", ".")
     if on_gpu:
         session.install(TORCH)
-        run_tests(session, "--backend", "cupy", "--backend", "torch-cuda", "-n", "0")
+        on_cuda = ("--backend", "cupy", "--backend", "torch-cuda", "-k", "cupy or cuda")
+        run_tests(session, *on_cuda, "-n", "0")
         return
     names = [""] if release == "newest" else ["accuracy", "emulator", "engine_cupy", "reductions"]
     tests = [file for name in names for file in sorted(glob.glob(f"tests/test_{name}*.py"))]
