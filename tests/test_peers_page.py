@@ -153,7 +153,7 @@ def test_which_long_sums_keep_their_digits():
     long = "a long batch is summed as exactly as a short one"
     eager = reduced("PyTorch", "binary") + reduced("TensorFlow", "reduce") + reduced("optax", "j")
     assert not any(long in call["float32"]["broken"] for call in eager)
-    for library, start, off in (("PyTorch", "torch.c", "1e-5"), ("TensorFlow", "tf.f", "2e-5")):
+    for library, start, off in (("PyTorch", "torch.c", "2e-5"), ("TensorFlow", "tf.f", "3e-5")):
         how, _ = reduced(library, start)[0]["float32"]["broken"][long]
         assert peer_tables.off_by(how) == off
 
