@@ -27,6 +27,10 @@ def _alone(run: Run, batch: Call) -> Iterator[Comparison]:
     return _values(run, iter([batch]))
 
 
+def _with_weights(run: Run, batch: Call) -> Iterator[Comparison]:
+    return _values(run, run.weighted(batch))
+
+
 def _with_mask(run: Run, batch: Call) -> Iterator[Comparison]:
     return _values(run, run.masked(batch))
 
@@ -111,7 +115,7 @@ def _long(run: Run, batch: Call) -> Iterator[Comparison]:
     weighted = "weights" in run.takes and "full" in run.kinds
     for length in LENGTHS:
         call = long(run.expected, length, weighted)
-        yield from _values(run, iter([call]))
+        yield from _alone(run, call)
     times = {"float64": 0, "float32": run.rows}.get(run.make.name, run.rows // 100) // length
     if times == 0 or run.expected.reduction == Reduction.NONE:
         return
@@ -144,7 +148,7 @@ CHECKS = (
     _Check(
         "weights multiply the losses, and count as the reduction says",
         "weights of every shape that broadcasts mean the same as when they are broadcast before",
-        _weight_rules.every_shape,
+        _with_weights,
         ("weights",),
         batches=3,
     ),

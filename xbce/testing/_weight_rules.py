@@ -1,4 +1,4 @@
-"""The checks of weights: they multiply the losses, and count as the reduction says."""
+"""The checks of weights that are all 0, that are scaled, and that are negative."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,12 +8,6 @@ import numpy as np
 from xbce._reduction import Reduction
 from xbce.testing._batches import Call
 from xbce.testing._run import Comparison, Run
-
-
-def every_shape(run: Run, batch: Call) -> Iterator[Comparison]:
-    """The loss is that of the weights as they are broadcast."""
-    for call in run.weighted(batch):
-        yield Comparison(call, run.value(call), *run.expected.value(call))
 
 
 def none(run: Run, batch: Call) -> Iterator[Comparison]:
