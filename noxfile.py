@@ -21,6 +21,8 @@ ONCE = (
     "audit*",
     "fixtures*",
     "peers_page",
+    "report",
+    "strategies*",
     "tutorial",
     "vectors",
     "wrong_classes",

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from by_hand import jax_once  # noqa: F401
 from exact import dtype_name
 from table import CASES, EACH_LOSS, OUTPUTS, as_tuple, expected, has, operands
 
@@ -23,10 +24,8 @@ COMPANIONS = [  # what stands beside labels and logits, and which outputs are as
 
 
 @pytest.fixture
-def make(xp, dtype, array, request):
+def make(xp, dtype, array):
     """Arrays of the backend from NumPy's, floating ones in `dtype`; of Dask in many chunks."""
-    if "jax-jit" in request.node.name:
-        pytest.skip("the engine compiles in any case: as on jax")
 
     def made(values):
         kind = {"b": "bool", "i": "int32", "f": dtype_name(dtype)}[values.dtype.kind]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from by_hand import jax_once  # noqa: F401
 from exact import dtype_name
 
 # Functions are called through their modules: by name, the jitting variants would compile each.
