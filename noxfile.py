@@ -25,7 +25,7 @@ ONCE = (
     "strategies*",
     "tutorial",
     "vectors",
-    "wrong_classes",
+    "wrong_class*",
     "wrong_losses",
 )
 """Tests of the test kit, which depend little on the Python and on NumPy: one session runs them.

@@ -10,7 +10,7 @@ from xbce._reduction import Reduction
 from xbce._typing import Array, Namespace
 from xbce.testing import _about, _bounds, _given, _notes, _reduction_diagnosis
 from xbce.testing._arrays import Maker, gradient_of, many_compilations
-from xbce.testing._batches import KINDS, Expected
+from xbce.testing._batches import KINDS, OF_CLASSES, Expected
 from xbce.testing._oracle import loss_of
 from xbce.testing._reduction_rules import broken_rules
 from xbce.testing._report import Report
@@ -76,7 +76,8 @@ def audit_reduction(
     shapes : sequence of str, optional
         The shapes of weights and masks to try: ``"full"``, that of the losses; ``"rows"``, 1 but
         for the first axis; ``"columns"``, 1 but for the last; ``"one"``, all of 1; ``"scalar"``, of
-        rank 0. All of them by default.
+        rank 0. All of them by default. For losses over classes there is ``"classes"`` too, that of
+        the logits: of masks that leave out classes, as if they had no logit and no label.
     soft_labels : bool
         Whether it takes labels between 0 and 1.
     device : device, optional
@@ -107,7 +108,7 @@ def audit_reduction(
     ValueError
         If there is no such loss, dtype, reduction, axis or kind of shape, a number is out of its
         bounds, class weights are too few or too many, reduction ``"none"`` has an `axis`, or labels
-        that are rows have an `ignore_index`.
+        that are rows, or a mask of classes, have an `ignore_index`.
 
     See Also
     --------
@@ -147,7 +148,8 @@ def audit_reduction(
     _given.optional_functions(gradient_fn=gradient_fn, unreduced_fn=unreduced_fn)
     expected = Expected(chosen, given, Reduction(reduction), axis, smoothing, weights, soft_labels)
     dtypes, loss_fn = _given.names(dtypes, xp), _given.loss_function(loss_fn, xp)
-    name, kinds = name or _given.name_of(loss_fn), _given.shapes(shapes, KINDS)
+    name = name or _given.name_of(loss_fn)
+    kinds = _given.shapes(shapes, KINDS, (OF_CLASSES,) if chosen.over_classes else ())
     loss_fn, named = _given.with_options(loss_fn)
     if chosen.over_classes and not chosen.class_numbers and hasattr(loss_fn, "marks_numbers"):
         named.pop("where", None)  # which it marks in class numbers, and these labels are rows
@@ -157,6 +159,11 @@ def audit_reduction(
         if chosen.over_classes and not chosen.class_numbers:
             raise ValueError(
                 f"`ignore_index` is for labels that are numbers; those of {chosen.name} are rows."
+            )
+        if OF_CLASSES in kinds:
+            raise ValueError(
+                f"`shapes` can not have {OF_CLASSES!r} where there is an `ignore_index`, which "
+                "leaves out rows; audit each alone."
             )
         takes = tuple(dict.fromkeys([*named, "where"]))
     rows, max_ulp = _bounds.long_batch(rows), _bounds.tolerance(max_ulp)

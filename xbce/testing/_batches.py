@@ -22,6 +22,8 @@ LENGTHS = (257, 1009)
 KINDS = ("full", "rows", "columns", "one", "scalar")
 """The shapes of weights and masks: that of the losses; 1 but for the first axis, or the last; 1 in
 each axis; and rank 0."""
+OF_CLASSES = "classes"
+"""The shape of the logits: a mask leaves out classes, where a loss over classes has such masks."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +91,44 @@ class Expected:
         """How many numbers a label is smoothed over."""
         return CLASSES if self.loss.over_classes else 2
 
+    def shape(self, call: Call) -> tuple[int, ...]:
+        """The shape of the losses of a call."""
+        return call.logits.shape[:-1] if self.loss.over_classes else call.logits.shape
+
+    def kept(self, call: Call) -> np.ndarray:
+        """Which logits of a call its mask keeps."""
+        where = np.asarray(True if call.where is None else call.where)
+        if self.loss.over_classes and 0 < where.ndim < call.logits.ndim:
+            where = where[..., None]
+        return np.broadcast_to(where, call.logits.shape)
+
+    def counted(self, call: Call) -> np.ndarray:
+        """Which losses of a call its mask keeps: of a row those that have a class left."""
+        kept = self.kept(call)
+        return np.any(kept, axis=-1) if self.loss.over_classes else kept
+
     def smoothed(self, call: Call) -> np.ndarray:
         """The labels that the losses are of; those of class numbers as rows of all classes."""
         rows = np.eye(CLASSES)[call.labels] if self.loss.class_numbers else call.labels
-        return smooth(np, rows, self.smoothing, self.classes)
+        if not self.loss.over_classes:
+            return smooth(np, rows, self.smoothing)
+        left = self._classes_left(call)
+        count = left.sum(axis=-1, keepdims=True)
+        return np.where(left, smooth(np, np.where(left, rows, 0.0), self.smoothing, count), 0.0)
+
+    def logits(self, call: Call) -> np.ndarray:
+        """The logits that the losses are of: -inf for a class that is as if it were not there."""
+        if not self.loss.over_classes:
+            return call.logits
+        return np.where(self._classes_left(call), call.logits, -np.inf)
+
+    def _classes_left(self, call: Call) -> np.ndarray:
+        """The classes of each row that count; all of a row that does not, so that it has a loss."""
+        return self.kept(call) | ~self.counted(call)[..., None]
 
     def numbers(self, quantity: str, call: Call) -> np.ndarray:
         """The exact losses of a call, or their gradient, before weights and masks."""
-        return self.of(quantity, self.smoothed(call), call.logits)
+        return self.of(quantity, self.smoothed(call), self.logits(call))
 
     def of(self, quantity: str, labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
         """The exact losses of these labels, not smoothed any more, or their gradient."""
@@ -115,11 +147,11 @@ class Expected:
             return (labels * weights).sum(axis=-1)
         return weights[0] * (1 - labels) + weights[1] * labels
 
-    def weights(self, call: Call, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """Weights of this shape, 0 where the mask leaves out, and the mask."""
-        keep = np.broadcast_to(True if call.where is None else call.where, shape)
+    def weights(self, call: Call) -> tuple[np.ndarray, np.ndarray]:
+        """Weights of the shape of the losses, 0 where the mask leaves out, and the mask."""
+        keep = self.counted(call)
         weights = (1.0 if call.weights is None else call.weights) * self.by_class(call.labels)
-        return np.where(keep, np.broadcast_to(weights, shape), 0.0), keep
+        return np.where(keep, np.broadcast_to(weights, keep.shape), 0.0), keep
 
     def denominator(self, weights: np.ndarray, keep: np.ndarray) -> np.ndarray:
         """What the sum over the axes is divided by."""
@@ -135,7 +167,7 @@ class Expected:
     def value(self, call: Call) -> tuple[np.ndarray, np.ndarray]:
         """The right result, and the size of what is added up in it."""
         losses = self.numbers("loss", call)
-        weights, keep = self.weights(call, losses.shape)
+        weights, keep = self.weights(call)
         terms = np.where(keep, losses, 0.0) * weights
         if self.reduction == Reduction.NONE:
             return terms, np.abs(terms) + np.abs(weights)  # single losses may lose some digits
@@ -146,8 +178,7 @@ class Expected:
     def gradient(self, call: Call) -> tuple[np.ndarray, np.ndarray]:
         """The right derivative of the sum of the results by the logits, and its terms' size."""
         slopes = self.numbers("gradient", call)
-        shape = slopes.shape[:-1] if self.loss.over_classes else slopes.shape
-        weights, keep = self.weights(call, shape)
+        weights, keep = self.weights(call)
         if self.reduction != Reduction.NONE:
             below = self.denominator(weights, keep)
             if self.axis is not None:
@@ -178,10 +209,10 @@ def batches(expected: Expected) -> Iterator[Call]:
     for shape in SIZES:
         if expected.axis is not None and len(shape) < 2:
             continue
-        yield _labelled(expected, rng, shape, hard)
+        yield _batch(expected, rng, shape, hard)
 
 
-def _labelled(expected: Expected, rng: Any, shape: tuple[int, ...], hard: bool) -> Call:
+def _batch(expected: Expected, rng: Any, shape: tuple[int, ...], hard: bool) -> Call:
     """A batch whose losses have this shape."""
     loss = expected.loss
     if not loss.over_classes:
@@ -207,14 +238,21 @@ def weighted(call: Call, shape: tuple[int, ...], kinds: Sequence[str]) -> Iterat
 def masked(call: Call, shape: tuple[int, ...], kinds: Sequence[str]) -> Iterator[Call]:
     """The call with masks of each kind of shape, which leave out where they can keep as well."""
     for kind in kinds:
-        of_kind = _shape(kind, shape, kinds)
+        of_kind = call.logits.shape if kind == OF_CLASSES else _shape(kind, shape, kinds)
         if of_kind is not None:
-            values = np.resize([True, False, True, True, False], prod(of_kind))
-            yield replace(call, where=values.reshape(of_kind))
+            where = np.resize([True, False, True, True, False], prod(of_kind)).reshape(of_kind)
+            yield replace(call, where=~where | _labelled(call) if kind == OF_CLASSES else where)
+
+
+def _labelled(call: Call) -> np.ndarray:
+    """Which classes a mask of classes keeps in any case: those with the largest label of a row."""
+    if call.labels.dtype.kind == "i":
+        return np.eye(CLASSES, dtype=bool)[call.labels]
+    return call.labels == call.labels.max(axis=-1, keepdims=True)
 
 
 def _shape(kind: str, shape: tuple[int, ...], kinds: Sequence[str]) -> tuple[int, ...] | None:
-    """The shape of weights for losses of a shape; None where an earlier kind has it already."""
+    """The shape of weights of this kind; None if there is none, or an earlier kind has the same."""
     ones = (1,) * len(shape)
     found = {
         "full": shape,
@@ -223,16 +261,16 @@ def _shape(kind: str, shape: tuple[int, ...], kinds: Sequence[str]) -> tuple[int
         "one": ones,
         "scalar": (),
     }
-    own = found[kind]
+    own = found.get(kind)
     earlier = kinds[: kinds.index(kind)]
-    return None if any(found[other] == own for other in earlier) else own
+    return None if any(found.get(other) == own for other in earlier) else own
 
 
 def long(expected: Expected, length: int, weighted: bool) -> Call:
     """A batch whose losses have this length along the first axis that is reduced."""
     rng = np.random.default_rng(2)
     shape = _long_shape(expected, length)
-    call = _labelled(expected, rng, shape, hard=True)
+    call = _batch(expected, rng, shape, hard=True)
     if weighted:
         call = replace(call, weights=rng.choice([0.0, 0.5, 1.0, 2.0], shape))
     return call

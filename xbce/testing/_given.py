@@ -70,9 +70,11 @@ def taking(takes: Any, found: Sequence[str]) -> tuple[str, ...]:
     return tuple(takes)
 
 
-def shapes(kinds: Sequence[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:
-    """The kinds of shapes of weights and masks."""
-    found = known if kinds is None else tuple(kinds)
+def shapes(
+    kinds: Sequence[str] | None, usual: tuple[str, ...], others: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The kinds of shapes of weights and masks: the usual ones, where none are asked for."""
+    found, known = usual if kinds is None else tuple(kinds), usual + others
     if not found or not set(found) <= set(known):
         raise ValueError(f"`shapes` must be some of {known}; got {kinds!r}.")
     return found

@@ -22,25 +22,24 @@ SLOPES = 2
 def _dirty(run: Run, batch: Call, kinds: int | None = None) -> Iterator[tuple[Call, Call, float]]:
     """Calls, and the same with garbage where their masks leave out."""
     for call in (*islice(run.masked(batch), kinds), *islice(run.both(batch), kinds)):
-        assert call.where is not None
-        out = ~np.broadcast_to(call.where, run.shape(call))
+        out = ~run.expected.kept(call)
         if out.any():
             for garbage in GARBAGE:
                 yield call, _filled(run, call, out, garbage), garbage
 
 
 def _filled(run: Run, call: Call, out: np.ndarray, garbage: float) -> Call:
-    """The call with garbage in its labels, logits and weights at these places."""
+    """The call with garbage at these places of its logits, and in the labels and weights there."""
     loss = run.expected.loss
-    at = np.broadcast_to(out[..., None] if loss.over_classes else out, call.logits.shape)
+    rows = out.all(axis=-1) if loss.over_classes else out
     if loss.class_numbers:
-        labels = np.where(out, NO_CLASS, call.labels)
+        labels = np.where(rows, NO_CLASS, call.labels)
     else:
-        labels = np.where(at, garbage, call.labels)
+        labels = np.where(out, garbage, call.labels)
     weights = call.weights
-    if weights is not None and weights.shape == out.shape:
-        weights = np.where(out, garbage, weights)
-    return replace(call, labels=labels, logits=np.where(at, garbage, call.logits), weights=weights)
+    if weights is not None and weights.shape == rows.shape:
+        weights = np.where(rows, garbage, weights)
+    return replace(call, labels=labels, logits=np.where(out, garbage, call.logits), weights=weights)
 
 
 def anything(run: Run, batch: Call) -> Iterator[Comparison]:
@@ -78,9 +77,9 @@ def rows_left_out(run: Run, batch: Call) -> Iterator[Comparison]:
     """The loss without a row is that of the other rows."""
     size = batch.labels.shape[0]
     kept = np.arange(size) != size // 2
-    if size < 2 or ("rows" not in run.kinds and batch.labels.ndim > 1):
+    rank = len(run.expected.shape(batch))
+    if size < 2 or ("full" if rank == 1 else "rows") not in run.kinds:
         return
-    rank = len(run.shape(batch))
     for call in (batch, *run.weighted(batch)):
         left = replace(call, where=kept.reshape((size,) + (1,) * (rank - 1)))
         actual, expected = run.value(left), run.value(call.rows(kept))
@@ -94,7 +93,7 @@ def nothing(run: Run, batch: Call) -> Iterator[Comparison]:
     for number, call in enumerate(run.masked(batch)):
         assert call.where is not None
         empty = replace(call, where=np.zeros_like(call.where))
-        out = np.ones(run.shape(call), dtype=bool)
+        out = np.ones(call.logits.shape, dtype=bool)
         for tried in (empty, _filled(run, empty, out, np.nan)):
             zero = np.zeros_like(run.expected.value(empty)[0])
             actual = run.value(tried)
@@ -108,10 +107,12 @@ def nothing(run: Run, batch: Call) -> Iterator[Comparison]:
 def counts(run: Run, batch: Call) -> Iterator[Comparison]:
     """A NaN that counts makes the loss NaN; an error is as good."""
     for call in (batch, *islice(run.masked(batch), 1)):
-        keep = np.broadcast_to(True if call.where is None else call.where, run.shape(call))
+        keep = run.expected.counted(call)
         first = np.zeros(keep.shape, bool)
         first.flat[int(np.argmax(keep))] = True
-        filled = _filled(run, call, first, np.nan)
+        over_classes = run.expected.loss.over_classes
+        out = np.broadcast_to(first[..., None] if over_classes else first, call.logits.shape)
+        filled = _filled(run, call, out, np.nan)
         tried = [replace(call, logits=filled.logits)]
         if not run.expected.loss.class_numbers:
             tried.append(replace(call, labels=filled.labels))

@@ -15,7 +15,7 @@ from xbce._formula import smooth
 from xbce._losses import SOFTMAX
 from xbce._reduction import Reduction
 from xbce.testing._arrays import UPSTREAM
-from xbce.testing._batches import Call, Expected, batches
+from xbce.testing._batches import OF_CLASSES, Call, Expected, batches
 from xbce.testing._diagnosis import SINGLE, in_float32
 from xbce.testing._loss_faults import faults, values
 from xbce.testing._reduction_faults import (
@@ -34,6 +34,8 @@ from xbce.testing._reduction_faults import (
 )
 from xbce.testing._run import Run
 
+HUGE = 1000.0
+"""A loss beyond what logits within 4 of 0 can give: only a label's class that is left out does."""
 Kind = Callable[[Call], tuple[np.ndarray, Any]]
 """Of a call: its losses, and the weight of each by the class of its label."""
 
@@ -82,7 +84,7 @@ def _reduced_otherwise(run: Run) -> list[str]:
         numbers = range(expected.classes)
         masks = masks | {f"labels of class {n} are left out": without_class(n) for n in numbers}
     weights = WEIGHTS if "weights" in run.takes else {"": WEIGHTS[""]}
-    kinds = _kinds(expected)
+    kinds = _kinds(expected, OF_CLASSES in run.kinds)
     hypotheses = product(kinds, masks, weights, denominators)
     for kind, mask, weigh, below in sorted(
         hypotheses, key=lambda h: sum(map(bool, h[:3])) + (h[3] != own)
@@ -95,7 +97,18 @@ def _reduced_otherwise(run: Run) -> list[str]:
             follows = mask and not masked  # what is divided by goes with the class that is left out
             same = below == own or follows
             return found + ([] if same else [f"this is {below}, not {other}"])
-    return []
+    return [*_without_classes(run)]
+
+
+def _without_classes(run: Run) -> Iterator[str]:
+    """What no finite result says where a mask leaves out classes, though never a label's."""
+    found = [came for call, came in run.seen if not run.expected.kept(call).all()]
+    if OF_CLASSES not in run.kinds or not found:
+        return
+    if all(np.isnan(came).any() for came in found):
+        yield "labels of 0 multiply logarithms of 0 in classes that the mask leaves out"
+    elif all(np.max(came) > HUGE for came in found):
+        yield "the mask is taken the other way round: True leaves out"
 
 
 def _guess(
@@ -108,11 +121,11 @@ def _guess(
 ) -> tuple[Any, Any]:
     """What a hypothesis gives for a call, and the size of what it sums."""
     axis = () if expected.reduction == Reduction.NONE else expected.axis
-    losses, by_class = kind(call)
+    changed, added = mask(call, expected.counted(call))
+    losses, by_class = kind(changed)
     given = (1.0 if call.weights is None else call.weights) * by_class
     given = np.broadcast_to(given, losses.shape)
-    keep = np.broadcast_to(True if call.where is None else call.where, losses.shape)
-    keep, added = mask(call, losses, keep)
+    keep = expected.counted(changed)
     right = Weights(np.where(keep, given, 0.0), given, keep, axis, call)
     weights = weigh(right)
     denominator = np.asarray(below(right._replace(kept=weights)), dtype=float)
@@ -122,15 +135,16 @@ def _guess(
     return terms.sum(axis), sizes.sum(axis)
 
 
-def _kinds(expected: Expected) -> dict[str, Kind]:
+def _kinds(expected: Expected, without_classes: bool) -> dict[str, Kind]:
     """Losses and class weights, right and with one fault each."""
     loss = SOFTMAX if expected.loss.class_numbers else expected.loss
 
     def of(
         losses: Callable[..., np.ndarray],
         labels: Callable[[Call], np.ndarray] = expected.smoothed,
+        logits: Callable[[Call], np.ndarray] = expected.logits,
     ) -> Kind:
-        return lambda call: (losses(labels(call), call.logits), expected.by_class(call.labels))
+        return lambda call: (losses(labels(call), logits(call)), expected.by_class(call.labels))
 
     def right(z: np.ndarray, x: np.ndarray, **changed: float | None) -> np.ndarray:
         return values(loss, expected.parameters, z, x, **changed)
@@ -138,8 +152,21 @@ def _kinds(expected: Expected) -> dict[str, Kind]:
     found = {"": of(right)}
     for name, losses in faults(loss, expected.parameters).items():
         found[name] = of(losses)
+    if without_classes:
+        found |= {
+            "classes that the mask leaves out stay among the exponentials": (
+                of(right, logits=lambda call: call.logits)
+            ),
+            "logits of classes that the mask leaves out are taken for 0": (
+                of(right, logits=lambda call: np.where(expected.kept(call), call.logits, 0.0))
+            ),
+        }
     if expected.smoothing > 0:
         found |= {name: of(right, labels) for name, labels in _smoothed_otherwise(expected).items()}
+        if without_classes:
+            found["labels are smoothed over classes that the mask leaves out too"] = of(
+                right, lambda call: _smoothed_over_all(expected, call)
+            )
         if "pos_weight" in expected.parameters:
             found["`pos_weight` is chosen by the label before that is smoothed"] = lambda call: (
                 right(expected.smoothed(call), call.logits, pos_weight=None),
@@ -181,6 +208,12 @@ def _smoothed_otherwise(expected: Expected) -> dict[str, Callable[[Call], np.nda
     return found
 
 
+def _smoothed_over_all(expected: Expected, call: Call) -> np.ndarray:
+    """Labels whose smoothing does not ask which classes are there."""
+    smoothed = expected.smoothed(replace(call, where=None))
+    return np.where(expected.kept(call), smoothed, 0.0)
+
+
 def _weighted_otherwise(expected: Expected, right: Kind) -> dict[str, Kind]:
     """The losses with class weights that have one fault."""
     weights = np.asarray(expected.class_weights)
@@ -212,7 +245,7 @@ def _by_terms(expected: Expected, call: Call) -> tuple[np.ndarray, np.ndarray]:
     smoothed, weights = expected.smoothed(call), np.asarray(expected.class_weights)
     by_class = np.asarray(expected.by_class(call.labels))
     if expected.loss.over_classes:
-        return expected.of("loss", smoothed * weights, call.logits) / by_class, by_class
+        return expected.of("loss", smoothed * weights, expected.logits(call)) / by_class, by_class
     up = replace(expected, parameters={"pos_weight": weights[1] / weights[0]})
     return weights[0] * up.of("loss", smoothed, call.logits) / by_class, by_class
 
@@ -239,7 +272,7 @@ def _of_gradient(run: Run) -> list[str]:
         "the gradient has the opposite sign": lambda call, right: -right,
         "the gradient forgets what comes in from behind": lambda call, right: right / UPSTREAM[0],
         "the gradient is divided by the number of elements once more": (
-            lambda call, right: right / np.prod(run.shape(call))
+            lambda call, right: right / np.prod(run.expected.shape(call))
         ),
         "the gradient is divided by the number of rows once more": (
             lambda call, right: right / len(right)
@@ -257,7 +290,7 @@ def _misshapen(run: Run) -> Iterator[str]:
     found = [
         (shape, actual.shape, run.expected.value(call)[0].shape)
         for call, actual in run.seen
-        if len(shape := run.shape(call)) > 1
+        if len(shape := run.expected.shape(call)) > 1
     ]
     if all(came == wanted for _, came, wanted in found):
         return

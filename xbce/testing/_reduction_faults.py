@@ -1,6 +1,7 @@
 """Wrong masks, weights and denominators: what the figures of a reduction are held against."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -101,28 +102,29 @@ PLACES: dict[str, Denominator] = {
     "the sum over the sum of the weights in the whole batch": lambda w: w.kept.sum(),
 }
 """Those of a loss that is reduced over some axes."""
-Mask = Callable[[Call, np.ndarray, np.ndarray], tuple[np.ndarray, Any]]
-"""Of (call, losses, mask): another mask, and losses that are added where it leaves out."""
+Mask = Callable[[Call, np.ndarray], tuple[Call, Any]]
+"""Of a call and which of its losses count: the call with another mask, and what losses that do not
+count add to the sum."""
 MASKS: dict[str, Mask] = {
-    "": lambda call, losses, mask: (mask, 0.0),
-    "the mask is ignored": lambda call, losses, mask: (np.ones_like(mask), 0.0),
+    "": lambda call, kept: (call, 0.0),
+    "the mask is ignored": lambda call, kept: (replace(call, where=None), 0.0),
     "the mask is taken the other way round: True leaves out": (
-        lambda call, losses, mask: (mask if call.where is None else ~mask, 0.0)
+        lambda call, kept: (call if call.where is None else replace(call, where=~call.where), 0.0)
     ),
     "what the mask leaves out adds the loss at logits of 0": (
-        lambda call, losses, mask: (mask, np.where(mask, 0.0, _at_zero(call, losses)))
+        lambda call, kept: (call, np.where(kept, 0.0, _at_zero(call, kept.ndim)))
     ),
 }
 
 
-def _at_zero(call: Call, losses: np.ndarray) -> float:
+def _at_zero(call: Call, rank: int) -> float:
     """The loss at logits of 0, of labels that sum to 1."""
-    return float(np.log(call.logits.shape[-1] if losses.ndim < call.logits.ndim else 2))
+    return float(np.log(call.logits.shape[-1] if rank < call.logits.ndim else 2))
 
 
 def without_class(number: int) -> Mask:
     """A mask that leaves out a class too."""
-    return lambda call, losses, mask: (mask & (call.labels != number), 0.0)
+    return lambda call, kept: (replace(call, where=kept & (call.labels != number)), 0.0)
 
 
 Weigh = Callable[[Weights], np.ndarray]

@@ -49,11 +49,11 @@ def _split(run: Run, batch: Call) -> Iterator[Comparison]:
     if size < 2:
         return
     first = np.arange(size) < size // 2
-    rank = len(run.shape(batch))
+    rank = len(run.expected.shape(batch))
     for call in run.every(batch, 1):
         parts = [call.rows(first), call.rows(~first)]
         below = [
-            np.asarray(run.expected.denominator(*run.expected.weights(part, run.shape(part))))
+            np.asarray(run.expected.denominator(*run.expected.weights(part)))
             for part in (call, *parts)
         ]
         if any(np.any(part == 0) for part in below):  # other rules say what must come of that
@@ -71,7 +71,7 @@ def _order(run: Run, batch: Call) -> Iterator[Comparison]:
     turned = np.arange(size)[::-1]
     for call in run.every(batch):
         before, after = run.value(call), run.value(call.rows(turned))
-        if not run.expected.reduces_rows(len(run.shape(call))):
+        if not run.expected.reduces_rows(len(run.expected.shape(call))):
             before = before[turned]
         yield Comparison(call, after, before, np.abs(before))
 
@@ -102,7 +102,7 @@ def _unreduced(run: Run, batch: Call) -> Iterator[Comparison]:
         arrays, options = run.arrays(call)
         parts = as_numpy(run.unreduced_fn(*arrays, **options))
         whole = run.value(call)
-        weights, keep = run.expected.weights(call, run.shape(call))
+        weights, keep = run.expected.weights(call)
         whole = whole * run.expected.denominator(weights, keep)
         total = np.asarray(np.sum(parts, axis=run.expected.axis))
         yield Comparison(call, whole, total, np.sum(np.abs(parts), axis=run.expected.axis))

@@ -107,19 +107,15 @@ class Run:
         assert self.gradient_fn is not None
         return as_numpy(self.gradient_fn(*arrays, **options))
 
-    def shape(self, call: Call) -> tuple[int, ...]:
-        """The shape of the losses of a call."""
-        return call.logits.shape[:-1] if self.expected.loss.over_classes else call.logits.shape
-
     def weighted(self, call: Call) -> Iterator[Call]:
         """The call with weights of every kind, where they are taken."""
         if "weights" in self.takes:
-            yield from weighted(call, self.shape(call), self.kinds)
+            yield from weighted(call, self.expected.shape(call), self.kinds)
 
     def masked(self, call: Call) -> Iterator[Call]:
         """The call with masks of every kind, where they are taken."""
         if "where" in self.takes:
-            yield from masked(call, self.shape(call), self.kinds)
+            yield from masked(call, self.expected.shape(call), self.kinds)
 
     def both(self, call: Call) -> Iterator[Call]:
         """The call with weights and a mask, where both are taken: not each with each."""
@@ -142,7 +138,8 @@ class Run:
         form = self.make.format
         unit = self.max_ulp * form.eps * np.asarray(comparison.size) + form.tiny
         with np.errstate(invalid="ignore"):
-            return bool(np.all(np.abs(actual - expected) <= unit))
+            close = np.abs(actual - expected) <= unit
+        return bool(np.all(close | (np.isnan(actual) & np.isnan(expected))))
 
     def misshapen(self, call: Call, actual: Any) -> str:
         """What is wrong with the kind of a result, if anything."""
