@@ -77,7 +77,8 @@ def audit_reduction(
         The shapes of weights and masks to try: ``"full"``, that of the losses; ``"rows"``, 1 but
         for the first axis; ``"columns"``, 1 but for the last; ``"one"``, all of 1; ``"scalar"``, of
         rank 0. All of them by default. For losses over classes there is ``"classes"`` too, that of
-        the logits: of masks that leave out classes, as if they had no logit and no label.
+        the logits: of masks that leave out classes, as if they had no logit and no label. Weights
+        have no such shape, so name another beside it for them.
     soft_labels : bool
         Whether it takes labels between 0 and 1.
     device : device, optional
