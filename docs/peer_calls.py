@@ -1,7 +1,7 @@
 """How people reduce the losses of PyTorch, TensorFlow and optax, for docs/peer_reductions.py.
 
-Each call is written as in a program, with w for weights, m or mask for a mask, c for weights of
-classes, a for a number and i for the class number that is ignored.
+Each call is written as in a program, with w for weights, m or mask for a mask, k for one that keeps
+classes, c for weights of classes, a for a number and i for the class number that is ignored.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,6 +19,7 @@ SMOOTHING = 0.125  # a number that every dtype holds
 CLASS_NUMBER = -1  # that Keras is told to ignore
 SOFTMAX = {"loss": "softmax_cross_entropy"}
 SPARSE_SOFTMAX = {"loss": SPARSE}
+OF_CLASSES = {"shapes": ("classes",)}
 WEIGHTED = {"loss": "weighted_cross_entropy", "pos_weight": 3.0}
 
 
@@ -61,6 +62,11 @@ def pytorch() -> tuple[Any, list[Call]]:
     def indexed(labels: Any, logits: Any, where: Any = None) -> Any:
         losses = bce(logits, labels, reduction="none")
         return losses.mean() if where is None else losses[where.expand(losses.shape)].mean()
+
+    def filled(labels: Any, logits: Any, where: Any = None) -> Any:
+        if where is not None:
+            logits = logits.masked_fill(~where, -torch.inf)
+        return from_torch(softmax)(labels, logits)
 
     compiled = torch.compile(bce)
     margin = functional.multilabel_soft_margin_loss
@@ -113,6 +119,12 @@ def pytorch() -> tuple[Any, list[Call]]:
             SOFTMAX | smooth,
         ),
         Call(f"{ce}(weight=c) of probabilities", partial(classed, takes=()), SOFTMAX | weighted),
+        Call(f"{ce}(x.masked_fill(~k, -inf))", always(filled), SPARSE_SOFTMAX | OF_CLASSES),
+        Call(
+            f"{ce}(x.masked_fill(~k, -inf)) of probabilities",
+            always(filled),
+            SOFTMAX | OF_CLASSES,
+        ),
     ]
 
 
@@ -185,6 +197,12 @@ def optax() -> tuple[Any, list[Call]]:
 
     bce, sparse = ox.sigmoid_binary_cross_entropy, ox.softmax_cross_entropy_with_integer_labels
 
+    def of_classes(loss: Callable[..., Any]) -> Callable[[str], Callable[..., Any]]:
+        def mean(labels: Any, logits: Any, where: Any = None) -> Any:
+            return loss(logits, labels, where=where).mean()
+
+        return always(mean)
+
     def product(losses: Any, where: Any = True) -> Any:
         kept = xp.ones_like(losses) * where
         return (losses * kept).sum() / kept.sum()
@@ -218,5 +236,15 @@ def optax() -> tuple[Any, list[Call]]:
             "jnp.mean(softmax_cross_entropy_with_integer_labels, where=m)",
             always(from_optax(sparse, xp.mean)),
             SPARSE_SOFTMAX,
+        ),
+        Call(
+            "softmax_cross_entropy(where=k).mean()",
+            of_classes(ox.softmax_cross_entropy),
+            SOFTMAX | OF_CLASSES,
+        ),
+        Call(
+            "softmax_cross_entropy_with_integer_labels(where=k).mean()",
+            of_classes(sparse),
+            SPARSE_SOFTMAX | OF_CLASSES,
         ),
     ]

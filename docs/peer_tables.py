@@ -172,7 +172,8 @@ def meant(call: dict[str, Any]) -> str:
     arguments += ["`pos_weight=3`"] if "pos_weight" in options else []
     if "class_weights" in options:
         arguments.append("`weights=c[labels]`")
-    taken = {"weights": "`weights=w`", "where": "`where=m`"}
+    mask = "k" if "shapes" in options else "m"
+    taken = {"weights": "`weights=w`", "where": f"`where={mask}`"}
     arguments += [taken[name] for name in call["takes"]]
     names = [MEMBERS[name][0] for name in call["is"]]
     reduction = "any mean" if len(names) == 3 else " or ".join(names)
