@@ -71,8 +71,10 @@ def filled(logits, kept, number):
     return np.where(kept, logits, np.asarray(number, logits.dtype))
 
 
+STAY = "classes that the mask leaves out stay among the exponentials"
 WRONG = {  # name: the mean of (labels, logits, mask), which loss it is, what is said of it
-    "ignored": (lambda z, x, m: mean(z, x), ROWS, "the mask is ignored"),
+    "ignored": (lambda z, x, m: mean(z, x), ROWS, STAY),
+    "after the softmax": (lambda z, x, m: mean(z * m, x), ROWS, STAY),
     "turned": (
         lambda z, x, m: mean(z, filled(x, ~m | m.all(), -1e9)),
         NUMBERS,
@@ -91,7 +93,7 @@ WRONG = {  # name: the mean of (labels, logits, mask), which loss it is, what is
     "labels alone": (
         lambda z, x, m: mean(smoothed(z, m), x),
         SMOOTHED,
-        "classes that the mask leaves out stay among the exponentials",
+        STAY,
     ),
     "smoothed over all": (
         lambda z, x, m: mean(smoothed(z, m | True) * m, filled(x, m, -1e9)),

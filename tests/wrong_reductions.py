@@ -248,7 +248,10 @@ REDUCTIONS = {  # name: function, what is said of it
         by_strides,
         "strides do not matter, or are an error: got",
     ),
-    "mask after the loss": (mask_after, "the mask is applied after the loss: 0*NaN is NaN"),
+    "mask after the loss": (
+        mask_after,
+        "the mask is applied after the loss, or multiplies: 0*NaN is NaN",
+    ),
     "mask leaks": (mask_leaks, "what the mask leaves out changes the loss"),
     "0/0": (no_guard, "all left out gives 0, with a gradient of 0: got nan, should be 0"),
     "square": (turned, "weights multiply the losses, and count as the reduction says"),

@@ -43,9 +43,9 @@ def adapted(call: LossFn, loss: Any, takes: Sequence[str], **attributes: Any) ->
 
 
 def parameters(function: Any) -> dict[str, inspect.Parameter]:
-    """The parameters of a function by name; none where it does not tell."""
+    """The parameters of a function, or module of PyTorch, by name; none where it does not tell."""
     try:
-        return dict(inspect.signature(function).parameters)
+        return dict(inspect.signature(getattr(function, "forward", function)).parameters)
     except (TypeError, ValueError):
         return {}
 

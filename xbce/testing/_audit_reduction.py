@@ -10,7 +10,7 @@ from xbce._reduction import Reduction
 from xbce._typing import Array, Namespace
 from xbce.testing import _about, _bounds, _given, _notes, _reduction_diagnosis
 from xbce.testing._arrays import Maker, gradient_of, many_compilations
-from xbce.testing._batches import KINDS, OF_CLASSES, Expected
+from xbce.testing._batches import KINDS, OF_CLASSES, Expected, batches
 from xbce.testing._oracle import loss_of
 from xbce.testing._reduction_rules import broken_rules
 from xbce.testing._report import Report
@@ -67,7 +67,8 @@ def audit_reduction(
         negatives and positives, or of three classes.
     ignore_index : int, optional
         The label that it leaves out, -100 for example. Labels are then what it is told of a mask
-        by, where it may take `where` too. Softmax losses of rows of labels have none.
+        by, where it may take `where` too, and what counts has other labels. Softmax losses of rows
+        of labels have none.
     gradient_fn : callable, optional
         Its derivative by the logits, called in the same way. Where it is not given, it is the
         attribute ``gradient`` of `loss_fn`, or found by PyTorch and JAX; or not audited.
@@ -139,7 +140,7 @@ def audit_reduction(
     >>> for diagnosis in report.diagnoses:
     ...     print(diagnosis)
     float32: this is the mean over all elements, not over the elements that the mask keeps
-    float32: the mask is applied after the loss: 0*NaN is NaN
+    float32: the mask is applied after the loss, or multiplies: 0*NaN is NaN
     """
     Reduction.validate(reduction)
     chosen, given = loss_of(loss, parameters)
@@ -147,16 +148,22 @@ def audit_reduction(
     axis, smoothing = _bounds.axes(axis, reduction), _bounds.smoothing(label_smoothing)
     _bounds.switches(soft_labels=soft_labels)
     _given.optional_functions(gradient_fn=gradient_fn, unreduced_fn=unreduced_fn)
-    expected = Expected(chosen, given, Reduction(reduction), axis, smoothing, weights, soft_labels)
+    if ignore_index is not None:
+        ignore_index = _bounds.whole("ignore_index", ignore_index)
+    expected = Expected(
+        chosen, given, Reduction(reduction), axis, smoothing, weights, soft_labels, ignore_index
+    )
     dtypes, loss_fn = _given.names(dtypes, xp), _given.loss_function(loss_fn, xp)
     name = name or _given.name_of(loss_fn)
     kinds = _given.shapes(shapes, KINDS, (OF_CLASSES,) if chosen.over_classes else ())
     loss_fn, named = _given.with_options(loss_fn)
     if chosen.over_classes and not chosen.class_numbers and hasattr(loss_fn, "marks_numbers"):
         named.pop("where", None)  # which it marks in class numbers, and these labels are rows
+    for beside, function in (("gradient_fn", gradient_fn), ("unreduced_fn", unreduced_fn)):
+        if function is not None:
+            _given.takes_too(beside, function, named)
     takes = tuple(named)
     if ignore_index is not None:
-        ignore_index = _bounds.whole("ignore_index", ignore_index)
         if chosen.over_classes and not chosen.class_numbers:
             raise ValueError(
                 f"`ignore_index` is for labels that are numbers; those of {chosen.name} are rows."
@@ -187,15 +194,27 @@ def audit_reduction(
     gradient_fn, unreduced_fn = (
         f and _given.with_options(f)[0] for f in (gradient_fn, unreduced_fn)
     )
-    for make in [Maker(xp, dtype, device) for dtype in dtypes]:
+    makes = [Maker(xp, dtype, device) for dtype in dtypes]
+    takes = _accepted(loss_fn, takes, makes[0], expected)
+    for make in makes:
         axes = () if expected.reduction == Reduction.NONE else axis
         slopes = gradient_of(loss_fn, gradient_fn, make.xp, chosen.over_classes, axes)
-        run = Run(
-            loss_fn, slopes, unreduced_fn, make, expected, takes, kinds, rows, max_ulp, ignore_index
-        )
+        run = Run(loss_fn, slopes, unreduced_fn, make, expected, takes, kinds, rows, max_ulp)
         with many_compilations(), np.errstate(all="ignore"):
             report.rules.extend(broken_rules(run))
             notes.extend(_notes.of_reduction(run))
         report.diagnoses.extend(_reduction_diagnosis.of_reduction(run))
     report.notes.extend(dict.fromkeys(notes))  # each once, whatever the dtype
     return report
+
+
+def _accepted(
+    loss_fn: Callable[..., Array], takes: Sequence[str], make: Maker, expected: Expected
+) -> tuple[str, ...]:
+    """The options that the loss takes, where its signature does not tell."""
+    call = next(batches(expected))
+    weights = np.ones(expected.shape(call))
+    arrays = {"weights": make(weights), "where": make(weights > 0)}
+    return _given.accepted(
+        loss_fn, (make(call.labels), make(call.logits)), {n: arrays[n] for n in takes}
+    )

@@ -76,6 +76,8 @@ class Expected:
         Weights of the classes, multiplied with the weights, by the label before it is smoothed.
     soft : bool
         Whether there are labels between 0 and 1.
+    ignored : int, optional
+        The label by which the loss is told what a mask leaves out. No other has it.
     """
 
     loss: Loss
@@ -85,6 +87,7 @@ class Expected:
     smoothing: float = 0.0
     class_weights: tuple[float, ...] | None = None
     soft: bool = True
+    ignored: int | None = None
 
     @property
     def classes(self) -> int:
@@ -217,8 +220,10 @@ def _batch(expected: Expected, rng: Any, shape: tuple[int, ...], hard: bool) -> 
     loss = expected.loss
     if not loss.over_classes:
         labels = rng.choice([0.0, 1.0] if hard else [0.0, 1.0, 0.25, 0.75], shape)
+        labels[labels == expected.ignored] = 1.0 - (expected.ignored or 0)
         return Call(labels, quarters(rng, shape))
     numbers, others = rng.integers(0, CLASSES, (2, *shape))
+    numbers[numbers == expected.ignored] = (1 + (expected.ignored or 0)) % CLASSES
     logits, rows = quarters(rng, (*shape, CLASSES)), np.eye(CLASSES)
     if loss.class_numbers:
         return Call(numbers, logits)

@@ -74,7 +74,10 @@ def shapes(
     kinds: Sequence[str] | None, usual: tuple[str, ...], others: tuple[str, ...]
 ) -> tuple[str, ...]:
     """The kinds of shapes of weights and masks: the usual ones, where none are asked for."""
-    found, known = usual if kinds is None else tuple(kinds), usual + others
+    known = usual + others
+    if isinstance(kinds, str) or not isinstance(kinds, Sequence | None):
+        raise TypeError(f"`shapes` must be a sequence of names among {known}; got {came(kinds)}.")
+    found = usual if kinds is None else tuple(kinds)
     if not found or not set(found) <= set(known):
         raise ValueError(f"`shapes` must be some of {known}; got {kinds!r}.")
     return found
@@ -163,6 +166,39 @@ def _check_called(name: str, function: Any, what: str) -> None:
         raise TypeError(f"`{name}` must be {what}; got the class {own}. Pass {own}(...).")
     if not callable(function):
         raise TypeError(f"`{name}` must be {what}; got {came(function)}.")
+
+
+def accepted(
+    function: Callable[..., Any], arrays: Sequence[Any], options: dict[str, Any]
+) -> tuple[str, ...]:
+    """Which options a function takes: a call tells where it has ``**kwargs``, for some of them."""
+    if all(p.kind is not p.VAR_KEYWORD for p in parameters(function).values()):
+        return tuple(options)
+    return tuple(option for option in options if not _refuses(function, arrays, options, option))
+
+
+def _refuses(
+    function: Callable[..., Any], arrays: Sequence[Any], options: dict[str, Any], option: str
+) -> bool:
+    """Whether it is an error that there is this option at all."""
+    try:
+        function(*arrays, **{option: options[option]})
+    except TypeError as error:
+        return f"unexpected keyword argument '{option}'" in str(error)
+    except Exception:  # which the audit will say
+        return False
+    return False
+
+
+def takes_too(name: str, function: Any, options: dict[str, str]) -> None:
+    """Raise TypeError for what goes with a loss, and does not take what that takes."""
+    own = with_options(function)[1]
+    for option in options:
+        if option not in own:
+            raise TypeError(
+                f"`{name}` must take `{option}`, as `loss_fn` does; it takes "
+                f"{list(parameters(function))}."
+            )
 
 
 def name_of(function: Any) -> str:

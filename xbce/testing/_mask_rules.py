@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, product
 
 import numpy as np
 
 from xbce._reduction import Reduction
-from xbce.testing._batches import Call
+from xbce.testing._batches import OF_CLASSES, Call
 from xbce.testing._run import Comparison, Run
 
 GARBAGE = (3.0, np.inf, -np.inf, np.nan)
@@ -44,8 +44,8 @@ def _filled(run: Run, call: Call, out: np.ndarray, garbage: float) -> Call:
 
 def anything(run: Run, batch: Call) -> Iterator[Comparison]:
     """The loss is the same with garbage there."""
-    after = "the mask is applied after the loss: 0*NaN is NaN"
-    return _same(run.value, _dirty(run, batch), "loss", after)
+    after = "the mask is applied after the loss, or multiplies: 0*NaN is NaN"
+    return _same(run, run.value, _dirty(run, batch), "loss", after)
 
 
 def anything_gradient(run: Run, batch: Call) -> Iterator[Comparison]:
@@ -54,10 +54,11 @@ def anything_gradient(run: Run, batch: Call) -> Iterator[Comparison]:
         "the mask is applied after the loss: its gradient there is 0*NaN; mask labels and "
         "logits before it"
     )
-    return _same(run.slopes, _dirty(run, batch, SLOPES), "gradient", after)
+    return _same(run, run.slopes, _dirty(run, batch, SLOPES), "gradient", after)
 
 
 def _same(
+    run: Run,
     computed: Callable[[Call], np.ndarray],
     pairs: Iterator[tuple[Call, Call, float]],
     quantity: str,
@@ -68,9 +69,20 @@ def _same(
         actual, expected = computed(dirty), computed(clean)
         if actual.shape == expected.shape:  # what is NaN without garbage too is another rule's
             actual, expected = (np.where(np.isnan(expected), 0.0, a) for a in (actual, expected))
-        masked_after = np.isnan(actual).any() and not np.isfinite(garbage)
-        symptom = after if masked_after else f"what the mask leaves out changes the {quantity}"
+        symptom = f"what the mask leaves out changes the {quantity}"
+        if np.isnan(actual).any() and not np.isfinite(garbage):
+            symptom = _passed_on(run, dirty) or after
         yield Comparison(dirty, actual, expected, np.abs(expected), symptom, WITHOUT)
+
+
+def _passed_on(run: Run, call: Call) -> str:
+    """What NaN says of a mask of classes, or of weights, since calls without those come first."""
+    assert call.where is not None
+    if run.expected.loss.over_classes and call.where.ndim == call.logits.ndim:
+        return "NaN and infinity that the mask leaves out come through"
+    if call.weights is not None and not np.isfinite(call.weights).all():
+        return "the mask multiplies weights: 0*NaN is NaN"
+    return ""
 
 
 def rows_left_out(run: Run, batch: Call) -> Iterator[Comparison]:
@@ -78,10 +90,12 @@ def rows_left_out(run: Run, batch: Call) -> Iterator[Comparison]:
     size = batch.labels.shape[0]
     kept = np.arange(size) != size // 2
     rank = len(run.expected.shape(batch))
-    if size < 2 or ("full" if rank == 1 else "rows") not in run.kinds:
-        return
-    for call in (batch, *run.weighted(batch)):
-        left = replace(call, where=kept.reshape((size,) + (1,) * (rank - 1)))
+    column = kept.reshape((size,) + (1,) * (rank - 1))
+    masks = [column] if ("full" if rank == 1 else "rows") in run.kinds else []
+    if OF_CLASSES in run.kinds:
+        masks.append(np.broadcast_to(column[..., None], batch.logits.shape))
+    for call, where in product((batch, *run.weighted(batch)), masks if size > 1 else ()):
+        left = replace(call, where=where)
         actual, expected = run.value(left), run.value(call.rows(kept))
         if not run.expected.reduces_rows(rank):
             actual = actual[kept]
@@ -97,7 +111,9 @@ def nothing(run: Run, batch: Call) -> Iterator[Comparison]:
         for tried in (empty, _filled(run, empty, out, np.nan)):
             zero = np.zeros_like(run.expected.value(empty)[0])
             actual = run.value(tried)
-            symptom = "0 is divided by 0 where all is left out" if np.isnan(actual).any() else ""
+            divides = run.expected.reduction not in (Reduction.NONE, Reduction.SUM)
+            by_zero = divides and np.isnan(actual).any()
+            symptom = "0 is divided by 0 where all is left out" if by_zero else ""
             yield Comparison(tried, actual, zero, zero, symptom if tried is empty else "")
             if run.gradient_fn is not None and number < SLOPES:
                 zero = np.zeros(call.logits.shape)

@@ -34,6 +34,7 @@ from xbce.testing._reduction_faults import (
 )
 from xbce.testing._run import Run
 
+EXPONENTIALS = "classes that the mask leaves out stay among the exponentials"
 HUGE = 1000.0
 """A loss beyond what logits within 4 of 0 can give: only a label's class that is left out does."""
 Kind = Callable[[Call], tuple[np.ndarray, Any]]
@@ -45,10 +46,11 @@ def of_reduction(run: Run) -> list[str]:
     with np.errstate(all="ignore"):
         eps = run.make.format.eps
         if _is_right(run, eps):
-            found = _of_gradient(run)
+            found = _of_gradient(run, eps)
         elif eps < SINGLE and _is_right(run, SINGLE):
             narrow = all(in_float32(came) for _, came in run.seen)
             found = [f"it {'has' if narrow else 'is right to'} the digits of float32"]
+            found += _of_gradient(run, SINGLE)
         else:
             found = _reduced_otherwise(run)
     return [f"{run.make.name}: {text}" for text in dict.fromkeys([*found, *run.symptoms])]
@@ -69,10 +71,13 @@ def _reduced_otherwise(run: Run) -> list[str]:
     of_shape = [*_misshapen(run)]
     if of_shape:
         return of_shape
-    if run.ignore_index is not None and not expected.loss.class_numbers:
+    numbers = range(expected.classes)
+    if expected.ignored is not None and (
+        not expected.loss.class_numbers or expected.ignored in numbers
+    ):
         counted = [(run.as_called(call), came) for call, came in run.seen]
         if all(_fits(run, came, *expected.value(call)) for call, came in counted):
-            return [f"labels of {run.ignore_index} are not left out"]
+            return [f"labels of {expected.ignored} are not left out"]
     masked = "where" in run.takes
     weighted = "weights" in run.takes or expected.class_weights is not None
     own = phrase(expected.reduction, weighted, masked)
@@ -81,8 +86,9 @@ def _reduced_otherwise(run: Run) -> list[str]:
         denominators = {own: denominators[PHRASES[Reduction.SUM]]}
     masks = MASKS if masked else {"": MASKS[""]}
     if expected.loss.class_numbers:
-        numbers = range(expected.classes)
         masks = masks | {f"labels of class {n} are left out": without_class(n) for n in numbers}
+    if run.kinds == (OF_CLASSES,) and masked:  # which may be taken off labels, or not be used
+        masks = {EXPONENTIALS if "ignored" in name else name: of for name, of in masks.items()}
     weights = WEIGHTS if "weights" in run.takes else {"": WEIGHTS[""]}
     kinds = _kinds(expected, OF_CLASSES in run.kinds)
     hypotheses = product(kinds, masks, weights, denominators)
@@ -154,9 +160,7 @@ def _kinds(expected: Expected, without_classes: bool) -> dict[str, Kind]:
         found[name] = of(losses)
     if without_classes:
         found |= {
-            "classes that the mask leaves out stay among the exponentials": (
-                of(right, logits=lambda call: call.logits)
-            ),
+            EXPONENTIALS: of(right, logits=lambda call: call.logits),
             "logits of classes that the mask leaves out are taken for 0": (
                 of(right, logits=lambda call: np.where(expected.kept(call), call.logits, 0.0))
             ),
@@ -250,7 +254,7 @@ def _by_terms(expected: Expected, call: Call) -> tuple[np.ndarray, np.ndarray]:
     return weights[0] * up.of("loss", smoothed, call.logits) / by_class, by_class
 
 
-def _of_gradient(run: Run) -> list[str]:
+def _of_gradient(run: Run, eps: float) -> list[str]:
     """What the gradient of a right loss is instead, where a rule found that it is wrong."""
     if not run.wrong_gradient:
         return []
@@ -262,15 +266,32 @@ def _of_gradient(run: Run) -> list[str]:
 
     def is_what_came(of: Callable[[Call, np.ndarray], np.ndarray]) -> bool:
         guesses = [(came, of(call, right), size) for call, came, right, size in found]
-        return all(_fits(run, came, guess, size + np.abs(guess)) for came, guess, size in guesses)
+        return all(
+            _fits(run, came, guess, size + np.abs(guess), eps) for came, guess, size in guesses
+        )
 
     def of_call(**changed: Any) -> Callable[[Call, np.ndarray], np.ndarray]:
         return lambda call, right: run.expected.gradient(replace(call, **changed))[0]
 
+    def of(**changed: Any) -> Callable[[Call, np.ndarray], np.ndarray]:
+        return lambda call, right: replace(run.expected, **changed).gradient(call)[0]
+
+    of_sum = of(reduction=Reduction.SUM)
     hypotheses: dict[str, Callable[[Call, np.ndarray], np.ndarray]] = {
         "the gradient is 0: nothing comes through": lambda call, right: 0 * right,
         "the gradient has the opposite sign": lambda call, right: -right,
         "the gradient forgets what comes in from behind": lambda call, right: right / UPSTREAM[0],
+        "the gradient forgets what comes in from behind, the reduction too": (
+            lambda call, right: run.expected.numbers("gradient", call) / _upstream(run, call)
+        ),
+        "the gradient is that of the sum": of_sum,
+        "the gradient is that of the sum over the number of rows": (
+            lambda call, right: of_sum(call, right) / len(right)
+        ),
+        "the gradient is that of the sum over the number of all elements": (
+            lambda call, right: of_sum(call, right) / np.prod(run.expected.shape(call))
+        ),
+        "the gradient is that of labels that are not smoothed": of(smoothing=0.0),
         "the gradient is divided by the number of elements once more": (
             lambda call, right: right / np.prod(run.expected.shape(call))
         ),
@@ -283,6 +304,13 @@ def _of_gradient(run: Run) -> list[str]:
         "the gradient forgets the mask": of_call(where=None),
     }
     return [name for name, of in hypotheses.items() if is_what_came(of)][:1]
+
+
+def _upstream(run: Run, call: Call) -> Any:
+    """What comes in from behind for each logit, where a result is one loss or all of them."""
+    shape = run.expected.value(call)[0].shape
+    upstream = np.resize(UPSTREAM, shape)
+    return upstream[..., None] if shape and run.expected.loss.over_classes else upstream
 
 
 def _misshapen(run: Run) -> Iterator[str]:

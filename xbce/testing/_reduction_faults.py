@@ -58,6 +58,11 @@ def _each_row(array: np.ndarray) -> Any:
     return len(array) * array.sum(axis=tuple(range(1, array.ndim)), keepdims=True)
 
 
+def _each_last(array: np.ndarray) -> Any:
+    """The number of rows along the last axis, times the sum of each."""
+    return np.prod(array.shape[:-1]) * array.sum(axis=-1, keepdims=True)
+
+
 DENOMINATORS: dict[str, Denominator] = {
     OVER_ALL: lambda w: w.count(np.ones_like(w.kept)),
     PHRASES[Reduction.SUM_OVER_BATCH_SIZE]: lambda w: w.count(w.mask),
@@ -80,6 +85,17 @@ WHOLE: dict[str, Denominator] = {
         lambda w: _each_row(w.mask)
     ),
     "the mean of the rows' means, each by the sum of its weights": lambda w: _each_row(w.kept),
+    "the mean of the means over the last axis": lambda w: _each_last(w.kept != 0),
+    "the mean of the means over the last axis, each over the elements that the mask keeps": (
+        lambda w: _each_last(w.mask)
+    ),
+    "the mean of the means over the last axis, each by the sum of its weights": (
+        lambda w: _each_last(w.kept)
+    ),
+    "the sum over one more than the number of elements that the mask keeps": (
+        lambda w: w.count(w.mask) + 1
+    ),
+    "the sum over one more than the sum of the weights": lambda w: w.kept.sum() + 1,
     "the sum over the non-zero weights as they are given, not as they are broadcast": (
         lambda w: _as_given(w.call.weights, w.kept)
     ),

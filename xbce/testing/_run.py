@@ -44,8 +44,6 @@ class Run:
     ----------
     loss_fn, gradient_fn, unreduced_fn : callable
         What is audited; the last two may be None.
-    ignore_index : int, optional
-        The label that says what is left out, where the function takes that for a mask.
     seen : list of (Call, array)
         The results of calls without garbage, from which a fault is named.
     symptoms : list of str
@@ -65,7 +63,6 @@ class Run:
     kinds: Sequence[str]
     rows: int
     max_ulp: float
-    ignore_index: int | None = None
     seen: list[tuple[Call, np.ndarray]] = field(default_factory=list)
     symptoms: list[str] = field(default_factory=list)
     wrong_gradient: bool = False
@@ -73,10 +70,11 @@ class Run:
 
     def as_called(self, call: Call) -> Call:
         """The call as the function takes it: what is left out is marked in its labels."""
-        if self.ignore_index is None or call.where is None:
+        ignored = self.expected.ignored
+        if ignored is None or call.where is None:
             return call
         keep = np.broadcast_to(call.where, call.labels.shape)
-        return replace(call, labels=np.where(keep, call.labels, self.ignore_index), where=None)
+        return replace(call, labels=np.where(keep, call.labels, ignored), where=None)
 
     def arrays(
         self, call: Call, layout: Layout = Maker.__call__
