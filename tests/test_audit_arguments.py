@@ -162,6 +162,15 @@ def test_other_functions_are_functions_or_none(audits, name, function):
     refused(TypeError, match, audits, computes, np, **{name: function})
 
 
+@pytest.mark.parametrize("name", ["gradient_fn", "unreduced_fn"])
+def test_other_functions_take_what_the_loss_takes(name):
+    def masked(labels, logits, where=None):
+        raise AssertionError("not called")
+
+    match = rf"`{name}` must take `where`, as `loss_fn` does; it takes \['labels', 'logits'\]"
+    refused(TypeError, match, audit_reduction, masked, np, **{name: lambda labels, logits: logits})
+
+
 @pytest.mark.parametrize("soft", ["no", 1, None])
 @pytest.mark.parametrize("audits", [audit, audit_reduction])
 def test_soft_labels_are_true_or_false(audits, soft):
@@ -178,6 +187,12 @@ def test_soft_labels_are_true_or_false(audits, soft):
         (ValueError, "Invalid Reduction Key mean", {"reduction": "mean"}),
         (ValueError, r"`shapes` must be some of \('full', .*; got \['row'\]", {"shapes": ["row"]}),
         (ValueError, r"`shapes` must be some of \('full', .*; got \[\]", {"shapes": []}),
+        (TypeError, "`shapes` must be a sequence of names among .*; got 3", {"shapes": 3}),
+        (
+            TypeError,
+            "`shapes` must be a sequence of .*; got 'full'",
+            {"shapes": "full"},
+        ),
         (TypeError, "`axis` must be an integer; got str", {"axis": "-1"}),
         (TypeError, "`axis` must be an integer; got float", {"axis": 1.0}),
         (TypeError, "`axis` must be an integer; got bool", {"axis": True}),

@@ -244,3 +244,59 @@ def test_a_function_without_a_name_of_its_own_is_called_by_its_line():
 
 def report_of(labels, logits):
     return logits.sum()
+
+
+@numpy_only
+@pytest.mark.parametrize("number", [0, 1, 2, -1])
+@pytest.mark.parametrize("loss", ["sigmoid_cross_entropy", "sparse_softmax_cross_entropy"])
+def test_any_label_may_be_the_one_that_is_ignored(loss, number):
+    def ignoring(labels, logits, weights=1.0):
+        return getattr(xbce.losses, loss)(labels, logits, weights, ignore_index=number)
+
+    def counting(labels, logits, weights=1.0):
+        other = np.where(labels == number, 0 if number else 1, labels).astype(labels.dtype)
+        return getattr(xbce.losses, loss)(other, logits, weights)
+
+    audit_reduction(ignoring, np, loss=loss, ignore_index=number, rows=0).check()
+    report = audit_reduction(counting, np, loss=loss, ignore_index=number, rows=0)
+    assert "a mask leaves elements out" in str(report.failures())
+
+
+@pytest.mark.backend("torch")
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_module_is_asked_what_its_forward_takes(compiled):
+    torch = pytest.importorskip("torch")
+
+    class Mean(torch.nn.Module):
+        def forward(self, labels, logits, weights=None):
+            weights = 1.0 if weights is None else weights
+            return xbce.sigmoid_cross_entropy(labels, logits, weights)
+
+    class Turned(torch.nn.Module):
+        def forward(self, logits, target):
+            return xbce.sigmoid_cross_entropy(target, logits)
+
+    def made(module):
+        return torch.compile(module, backend="eager") if compiled else module
+
+    report = audit_reduction(made(Mean()), torch, ["float32"], rows=0)
+    report.check()
+    assert any("weights multiply" in rule.name for rule in report.rules)
+    assert not any("mask" in rule.name for rule in report.rules)
+    if not compiled:
+        with pytest.raises(TypeError, match="its first parameter is `logits`"):
+            audit_reduction(Turned(), torch)
+
+
+@numpy_only
+def test_options_that_a_function_of_any_keywords_refuses_are_not_passed():
+    def logged(*arguments, **options):
+        return mean(*arguments, **options)
+
+    def mean(labels, logits, weights=1.0):
+        return xbce.sigmoid_cross_entropy(labels, logits, weights)
+
+    report = audit_reduction(logged, np, ["float32"], rows=0)
+    report.check()
+    assert "its signature has no `where`" in report.notes
+    assert any("weights multiply" in rule.name for rule in report.rules)

@@ -119,6 +119,40 @@ def test_a_wrong_mask_of_classes_is_named(name):
         report.check()
 
 
+@quiet
+@numpy_only
+@pytest.mark.parametrize("empty", [0.0, np.nan])
+def test_a_row_without_classes_that_counts_is_found(empty):
+    def counts_all(labels, logits, where=None):
+        """Right but for rows that have no class left, unless that is all of them."""
+        kept = np.ones(logits.shape, bool) if where is None else where
+        each = losses.softmax_cross_entropy(labels, logits, where=kept, reduction="none")
+        counted = kept.any(axis=-1)
+        return np.where(counted, each, empty if counted.any() else 0).mean(dtype=logits.dtype)
+
+    report = audit_reduction(counts_all, np, **OPTIONS, **ROWS)
+    broken = {rule.name for rule in report.rules if rule.broken}
+    assert broken == {"leaving rows out is not having them"}
+
+
+@quiet
+@numpy_only
+def test_a_mask_that_is_added_to_logits_lets_infinity_through():
+    def added(labels, logits, where=None):
+        kept = np.ones(logits.shape, bool) if where is None else where
+        return mean(np.where(kept, labels, 0), logits + (kept - np.ones_like(logits)) * 1e9)
+
+    report = audit_reduction(added, np, ["float32"], **OPTIONS, **MEAN, **ROWS)
+    assert "float32: NaN and infinity that the mask leaves out come through" in report.diagnoses
+
+
+@numpy_only
+def test_weights_that_no_shape_is_named_for_are_said_not_to_be_tried():
+    report = audit_reduction(of(**ROWS), np, **OPTIONS, **ROWS)
+    assert "no weights are tried: `shapes` names none that they have" in report.notes
+    assert not any("weight" in rule.name for rule in report.rules)
+
+
 def test_it_is_for_losses_over_classes_alone_and_without_an_ignored_label():
     with pytest.raises(ValueError, match=r"`shapes` must be some of \('full', .*'scalar'\); got"):
         audit_reduction(mean, np, **OPTIONS)

@@ -96,6 +96,14 @@ def test_a_rule_that_forgets_the_gradient_that_comes_in_is_found():
     options = {"reduction": "weighted_sum", "rows": 0}
     found(audit_reduction(total, torch, DTYPES, **options), "the gradient is that of the reduction")
 
+    def mean(labels, logits):
+        return Forgets.apply(labels, logits).mean()
+
+    for function, reduction in ((mean, "weighted_mean"), (Forgets.apply, "none")):
+        report = audit_reduction(function, torch, DTYPES, reduction=reduction, rows=0)
+        (named,) = report.diagnoses
+        assert named.startswith("float32: the gradient forgets what comes in from behind")
+
 
 @pytest.mark.parametrize("axis", [0, -2])
 def test_a_loss_a_column_passes_with_its_gradient(library, axis):
@@ -142,6 +150,11 @@ WRONG_SLOPES = {  # name: change of the gradient of a weighted mean, what is sai
         lambda slope, n: slope / len(slope),
         "the gradient is divided by the number of rows once more",
     ),
+    "sum": (lambda slope, n: slope * n, "the gradient is that of the sum"),
+    "sum by rows": (
+        lambda slope, n: slope * n / len(slope),
+        "the gradient is that of the sum over the number of rows",
+    ),
     "weights": (None, "the gradient forgets the weights"),
 }
 
@@ -164,6 +177,27 @@ def test_a_wrong_gradient_of_a_reduction_is_named(name):
         loss, np, DTYPES, gradient_fn=gradient, reduction=reduction, rows=0, name=name
     )
     assert report.diagnoses == [f"float32: {what}"]
+
+
+@pytest.mark.backend("numpy")
+def test_a_gradient_without_smoothing_is_named_beside_digits_of_float32():
+    def narrow(labels, logits, label_smoothing):
+        arrays = labels.astype(np.float32), logits.astype(np.float32)
+        results = value_and_grad(*arrays, label_smoothing=label_smoothing)
+        return [result.astype(logits.dtype) for result in results]
+
+    report = audit_reduction(
+        lambda labels, logits: narrow(labels, logits, 0.2)[0],
+        np,
+        ["float64"],
+        gradient_fn=lambda labels, logits: narrow(labels, logits, 0.0)[1],
+        label_smoothing=0.2,
+        rows=0,
+    )
+    assert report.diagnoses == [
+        "float64: it has the digits of float32",
+        "float64: the gradient is that of labels that are not smoothed",
+    ]
 
 
 @pytest.mark.backend("jax")

@@ -69,6 +69,20 @@ def of_rows(divide, labels, logits, weights=None, where=None):
     return each.mean().astype(logits.dtype)
 
 
+def of_last(labels, logits, weights=None, where=None):
+    """The mean of the weighted means over the last axis."""
+    losses, w, _ = parts(labels, logits, weights, where)
+    below = w.sum(axis=-1)
+    each = (losses * w).sum(axis=-1) / np.where(below == 0, np.inf, below)
+    return each.mean().astype(logits.dtype)
+
+
+def weights_by_mask(labels, logits, weights=None, where=None):
+    losses, w, keep = parts(labels, logits, None, where)
+    w = w if weights is None else w * weights
+    return np.sum(losses * w) / np.asarray(max(np.count_nonzero(w * keep), 1), logits.dtype)
+
+
 def last_axis(labels, logits, weights=None, where=None):
     losses, w, _ = parts(labels, logits, weights, where)
     return np.mean(losses * w, axis=-1)
@@ -194,6 +208,15 @@ REDUCTIONS = {  # name: function, what is said of it
         partial(of_rows, lambda w: np.count_nonzero(w, axis=1)),
         "this is the mean of the rows' means, not ",
     ),
+    "means of the last axis": (
+        of_last,
+        "this is the mean of the means over the last axis, each by the sum of its weights, not ",
+    ),
+    "one more": (
+        partial(reduced, lambda w, keep: w.sum() + 1),
+        "this is the sum over one more than the sum of the weights, not ",
+    ),
+    "mask by weights": (weights_by_mask, "the mask multiplies weights: 0*NaN is NaN"),
     "last axis": (last_axis, "this is the mean over the last axis only"),
     "clamped": (
         partial(reduced, lambda w, keep: max(w.sum(), 1)),
