@@ -99,8 +99,16 @@ def test_a_rule_that_forgets_the_gradient_that_comes_in_is_found():
     def mean(labels, logits):
         return Forgets.apply(labels, logits).mean()
 
-    for function, reduction in ((mean, "weighted_mean"), (Forgets.apply, "none")):
-        report = audit_reduction(function, torch, DTYPES, reduction=reduction, rows=0)
+    def by_row(labels, logits):
+        return Forgets.apply(labels, logits).mean(-1)
+
+    means = {"reduction": "weighted_mean"}
+    for function, options in (
+        (mean, means),
+        (by_row, {"axis": -1, **means}),
+        (Forgets.apply, {"reduction": "none"}),
+    ):
+        report = audit_reduction(function, torch, DTYPES, rows=0, **options)
         (named,) = report.diagnoses
         assert named.startswith("float32: the gradient forgets what comes in from behind")
 

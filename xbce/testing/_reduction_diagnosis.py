@@ -14,9 +14,9 @@ import numpy as np
 from xbce._formula import smooth
 from xbce._losses import SOFTMAX
 from xbce._reduction import Reduction
-from xbce.testing._arrays import UPSTREAM
-from xbce.testing._batches import OF_CLASSES, Call, Expected, batches
+from xbce.testing._batches import OF_CLASSES, Call, Expected
 from xbce.testing._diagnosis import SINGLE, in_float32
+from xbce.testing._gradient_diagnosis import of_gradient
 from xbce.testing._loss_faults import faults, values
 from xbce.testing._reduction_faults import (
     DENOMINATORS,
@@ -46,23 +46,18 @@ def of_reduction(run: Run) -> list[str]:
     with np.errstate(all="ignore"):
         eps = run.make.format.eps
         if _is_right(run, eps):
-            found = _of_gradient(run, eps)
+            found = of_gradient(run, eps)
         elif eps < SINGLE and _is_right(run, SINGLE):
             narrow = all(in_float32(came) for _, came in run.seen)
             found = [f"it {'has' if narrow else 'is right to'} the digits of float32"]
-            found += _of_gradient(run, SINGLE)
+            found += of_gradient(run, SINGLE)
         else:
             found = _reduced_otherwise(run)
     return [f"{run.make.name}: {text}" for text in dict.fromkeys([*found, *run.symptoms])]
 
 
 def _is_right(run: Run, eps: float) -> bool:
-    return all(_fits(run, actual, *run.expected.value(call), eps) for call, actual in run.seen)
-
-
-def _fits(run: Run, actual: np.ndarray, value: Any, size: Any, eps: float | None = None) -> bool:
-    close = run.max_ulp * (eps or run.make.format.eps) * size + run.make.format.tiny
-    return np.shape(value) == actual.shape and bool(np.all(np.abs(actual - value) <= close))
+    return all(run.fits(actual, *run.expected.value(call), eps) for call, actual in run.seen)
 
 
 def _reduced_otherwise(run: Run) -> list[str]:
@@ -76,7 +71,7 @@ def _reduced_otherwise(run: Run) -> list[str]:
         not expected.loss.class_numbers or expected.ignored in numbers
     ):
         counted = [(run.as_called(call), came) for call, came in run.seen]
-        if all(_fits(run, came, *expected.value(call)) for call, came in counted):
+        if all(run.fits(came, *expected.value(call)) for call, came in counted):
             return [f"labels of {expected.ignored} are not left out"]
     masked = "where" in run.takes
     weighted = "weights" in run.takes or expected.class_weights is not None
@@ -96,7 +91,7 @@ def _reduced_otherwise(run: Run) -> list[str]:
         hypotheses, key=lambda h: sum(map(bool, h[:3])) + (h[3] != own)
     ):
         parts = kinds[kind], masks[mask], weights[weigh], denominators[below]
-        if all(_fits(run, came, *_guess(expected, call, *parts)) for call, came in run.seen):
+        if all(run.fits(came, *_guess(expected, call, *parts)) for call, came in run.seen):
             found = [fault for fault in (kind, mask, weigh) if fault]
             alike = below.startswith("the mean ") and own.startswith("the mean over")
             other = own.removeprefix("the mean ") if alike else own
@@ -252,65 +247,6 @@ def _by_terms(expected: Expected, call: Call) -> tuple[np.ndarray, np.ndarray]:
         return expected.of("loss", smoothed * weights, expected.logits(call)) / by_class, by_class
     up = replace(expected, parameters={"pos_weight": weights[1] / weights[0]})
     return weights[0] * up.of("loss", smoothed, call.logits) / by_class, by_class
-
-
-def _of_gradient(run: Run, eps: float) -> list[str]:
-    """What the gradient of a right loss is instead, where a rule found that it is wrong."""
-    if not run.wrong_gradient:
-        return []
-    calls = [call for batch in batches(run.expected) for call in run.every(batch, 1)]
-    try:
-        found = [(call, run.slopes(call), *run.expected.gradient(call)) for call in calls]
-    except Exception:  # which a rule says
-        return []
-
-    def is_what_came(of: Callable[[Call, np.ndarray], np.ndarray]) -> bool:
-        guesses = [(came, of(call, right), size) for call, came, right, size in found]
-        return all(
-            _fits(run, came, guess, size + np.abs(guess), eps) for came, guess, size in guesses
-        )
-
-    def of_call(**changed: Any) -> Callable[[Call, np.ndarray], np.ndarray]:
-        return lambda call, right: run.expected.gradient(replace(call, **changed))[0]
-
-    def of(**changed: Any) -> Callable[[Call, np.ndarray], np.ndarray]:
-        return lambda call, right: replace(run.expected, **changed).gradient(call)[0]
-
-    of_sum = of(reduction=Reduction.SUM)
-    hypotheses: dict[str, Callable[[Call, np.ndarray], np.ndarray]] = {
-        "the gradient is 0: nothing comes through": lambda call, right: 0 * right,
-        "the gradient has the opposite sign": lambda call, right: -right,
-        "the gradient forgets what comes in from behind": lambda call, right: right / UPSTREAM[0],
-        "the gradient forgets what comes in from behind, the reduction too": (
-            lambda call, right: run.expected.numbers("gradient", call) / _upstream(run, call)
-        ),
-        "the gradient is that of the sum": of_sum,
-        "the gradient is that of the sum over the number of rows": (
-            lambda call, right: of_sum(call, right) / len(right)
-        ),
-        "the gradient is that of the sum over the number of all elements": (
-            lambda call, right: of_sum(call, right) / np.prod(run.expected.shape(call))
-        ),
-        "the gradient is that of labels that are not smoothed": of(smoothing=0.0),
-        "the gradient is divided by the number of elements once more": (
-            lambda call, right: right / np.prod(run.expected.shape(call))
-        ),
-        "the gradient is divided by the number of rows once more": (
-            lambda call, right: right / len(right)
-        ),
-        "the gradient is half of what it should be": lambda call, right: right / 2,
-        "the gradient is twice what it should be": lambda call, right: right * 2,
-        "the gradient forgets the weights": of_call(weights=None),
-        "the gradient forgets the mask": of_call(where=None),
-    }
-    return [name for name, of in hypotheses.items() if is_what_came(of)][:1]
-
-
-def _upstream(run: Run, call: Call) -> Any:
-    """What comes in from behind for each logit, where a result is one loss or all of them."""
-    shape = run.expected.value(call)[0].shape
-    upstream = np.resize(UPSTREAM, shape)
-    return upstream[..., None] if shape and run.expected.loss.over_classes else upstream
 
 
 def _misshapen(run: Run) -> Iterator[str]:

@@ -130,14 +130,17 @@ class Run:
 
     def right(self, comparison: Comparison) -> bool:
         """Whether what came is what should have, to the tolerance."""
-        actual, expected = comparison.actual, np.asarray(comparison.expected)
-        if actual.shape != expected.shape:
+        return self.fits(comparison.actual, comparison.expected, comparison.size)
+
+    def fits(self, actual: np.ndarray, value: Any, size: Any, eps: float | None = None) -> bool:
+        """Whether a result is this value, to the tolerance, and NaN where that is."""
+        if np.shape(value) != actual.shape:
             return False
         form = self.make.format
-        unit = self.max_ulp * form.eps * np.asarray(comparison.size) + form.tiny
+        unit = self.max_ulp * (eps or form.eps) * np.asarray(size) + form.tiny
         with np.errstate(invalid="ignore"):
-            close = np.abs(actual - expected) <= unit
-        return bool(np.all(close | (np.isnan(actual) & np.isnan(expected))))
+            close = np.abs(actual - value) <= unit
+        return bool(np.all(close | (np.isnan(actual) & np.isnan(value))))
 
     def misshapen(self, call: Call, actual: Any) -> str:
         """What is wrong with the kind of a result, if anything."""
