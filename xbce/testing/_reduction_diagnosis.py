@@ -6,6 +6,7 @@ with the fewest faults that fits all that was seen is named.
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -87,11 +88,18 @@ def _reduced_otherwise(run: Run) -> list[str]:
     weights = WEIGHTS if "weights" in run.takes else {"": WEIGHTS[""]}
     kinds = _kinds(expected, OF_CLASSES in run.kinds)
     hypotheses = product(kinds, masks, weights, denominators)
+
+    @cache
+    def terms(kind: str, mask: str, number: int) -> tuple[Any, Any, Weights]:
+        return _terms(expected, run.seen[number][0], kinds[kind], masks[mask])
+
     for kind, mask, weigh, below in sorted(
         hypotheses, key=lambda h: sum(map(bool, h[:3])) + (h[3] != own)
     ):
-        parts = kinds[kind], masks[mask], weights[weigh], denominators[below]
-        if all(run.fits(came, *_guess(expected, call, *parts)) for call, came in run.seen):
+        if all(
+            run.fits(came, *_reduced(*terms(kind, mask, n), weights[weigh], denominators[below]))
+            for n, (_, came) in enumerate(run.seen)
+        ):
             found = [fault for fault in (kind, mask, weigh) if fault]
             alike = below.startswith("the mean ") and own.startswith("the mean over")
             other = own.removeprefix("the mean ") if alike else own
@@ -112,28 +120,26 @@ def _without_classes(run: Run) -> Iterator[str]:
         yield "the mask is taken the other way round: True leaves out"
 
 
-def _guess(
-    expected: Expected,
-    call: Call,
-    kind: Kind,
-    mask: Mask,
-    weigh: Weigh,
-    below: Denominator,
-) -> tuple[Any, Any]:
-    """What a hypothesis gives for a call, and the size of what it sums."""
+def _terms(expected: Expected, call: Call, kind: Kind, mask: Mask) -> tuple[Any, Any, Weights]:
+    """A hypothesis's losses of a call, what is added to them, and their weights."""
     axis = () if expected.reduction == Reduction.NONE else expected.axis
     changed, added = mask(call, expected.counted(call))
     losses, by_class = kind(changed)
     given = (1.0 if call.weights is None else call.weights) * by_class
     given = np.broadcast_to(given, losses.shape)
     keep = expected.counted(changed)
-    right = Weights(np.where(keep, given, 0.0), given, keep, axis, call)
+    return losses, added * given, Weights(np.where(keep, given, 0.0), given, keep, axis, call)
+
+
+def _reduced(
+    losses: Any, added: Any, right: Weights, weigh: Weigh, below: Denominator
+) -> tuple[Any, Any]:
+    """What a hypothesis gives for a call, and the size of what it sums."""
     weights = weigh(right)
     denominator = np.asarray(below(right._replace(kept=weights)), dtype=float)
-    terms = losses * weights + added * given
-    terms = terms / np.where(denominator == 0, np.inf, denominator)
-    sizes = np.abs(terms) + (np.abs(weights) if axis == () else 0)  # as in `Expected.value`
-    return terms.sum(axis), sizes.sum(axis)
+    terms = (losses * weights + added) / np.where(denominator == 0, np.inf, denominator)
+    whole = np.abs(weights) if right.axis == () else 0  # as in `Expected.value`
+    return terms.sum(right.axis), (np.abs(terms) + whole).sum(right.axis)
 
 
 def _kinds(expected: Expected, without_classes: bool) -> dict[str, Kind]:
