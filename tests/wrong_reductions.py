@@ -216,7 +216,10 @@ REDUCTIONS = {  # name: function, what is said of it
         partial(reduced, lambda w, keep: w.sum() + 1),
         "this is the sum over one more than the sum of the weights, not ",
     ),
-    "mask by weights": (weights_by_mask, "the mask multiplies weights: 0*NaN is NaN"),
+    "mask by weights": (
+        weights_by_mask,
+        "weights that the mask leaves out come through: 0*NaN is NaN",
+    ),
     "last axis": (last_axis, "this is the mean over the last axis only"),
     "clamped": (
         partial(reduced, lambda w, keep: max(w.sum(), 1)),

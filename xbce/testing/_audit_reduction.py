@@ -159,10 +159,6 @@ def audit_reduction(
     loss_fn, named = _given.with_options(loss_fn)
     if chosen.over_classes and not chosen.class_numbers and hasattr(loss_fn, "marks_numbers"):
         named.pop("where", None)  # which it marks in class numbers, and these labels are rows
-    for beside, function in (("gradient_fn", gradient_fn), ("unreduced_fn", unreduced_fn)):
-        if function is not None:
-            _given.takes_too(beside, function, named)
-    takes = tuple(named)
     if ignore_index is not None:
         if chosen.over_classes and not chosen.class_numbers:
             raise ValueError(
@@ -173,7 +169,6 @@ def audit_reduction(
                 f"`shapes` can not have {OF_CLASSES!r} where there is an `ignore_index`, which "
                 "leaves out rows; audit each alone."
             )
-        takes = tuple(dict.fromkeys([*named, "where"]))
     rows, max_ulp = _bounds.long_batch(rows), _bounds.tolerance(max_ulp)
     if weights is not None and len(weights) != expected.classes:
         raise ValueError(
@@ -189,13 +184,17 @@ def audit_reduction(
         class_weights=weights,
         ignore_index=ignore_index,
     )
+    makes = [Maker(xp, dtype, device) for dtype in dtypes]
+    named = _accepted(loss_fn, named, makes[0], expected)
+    for beside, function in (("gradient_fn", gradient_fn), ("unreduced_fn", unreduced_fn)):
+        if function is not None:
+            _given.takes_too(beside, function, named)
+    takes = tuple(named) if ignore_index is None else tuple(dict.fromkeys([*named, "where"]))
     report = Report(name, about=about)
     notes = [f"`{option}` is passed as `{own}`" for option, own in named.items() if option != own]
     gradient_fn, unreduced_fn = (
         f and _given.with_options(f)[0] for f in (gradient_fn, unreduced_fn)
     )
-    makes = [Maker(xp, dtype, device) for dtype in dtypes]
-    takes = _accepted(loss_fn, takes, makes[0], expected)
     for make in makes:
         axes = () if expected.reduction == Reduction.NONE else axis
         slopes = gradient_of(loss_fn, gradient_fn, make.xp, chosen.over_classes, axes)
@@ -209,12 +208,11 @@ def audit_reduction(
 
 
 def _accepted(
-    loss_fn: Callable[..., Array], takes: Sequence[str], make: Maker, expected: Expected
-) -> tuple[str, ...]:
-    """The options that the loss takes, where its signature does not tell."""
+    loss_fn: Callable[..., Array], named: dict[str, str], make: Maker, expected: Expected
+) -> dict[str, str]:
+    """The options that the loss takes and its names for them, where its signature does not tell."""
     call = next(batches(expected))
     weights = np.ones(expected.shape(call))
-    arrays = {"weights": make(weights), "where": make(weights > 0)}
-    return _given.accepted(
-        loss_fn, (make(call.labels), make(call.logits)), {n: arrays[n] for n in takes}
-    )
+    options = {"weights": make(weights), "where": make(weights > 0)}
+    arrays = make(call.labels), make(call.logits)
+    return _given.accepted(loss_fn, named, arrays, options)

@@ -169,25 +169,23 @@ def _check_called(name: str, function: Any, what: str) -> None:
 
 
 def accepted(
-    function: Callable[..., Any], arrays: Sequence[Any], options: dict[str, Any]
-) -> tuple[str, ...]:
-    """Which options a function takes: a call tells where it has ``**kwargs``, for some of them."""
+    function: Callable[..., Any],
+    named: dict[str, str],
+    arrays: Sequence[Any],
+    options: dict[str, Any],
+) -> dict[str, str]:
+    """Those of the names that a function takes; of one with ``**kwargs`` only a call can tell."""
     if all(p.kind is not p.VAR_KEYWORD for p in parameters(function).values()):
-        return tuple(options)
-    return tuple(option for option in options if not _refuses(function, arrays, options, option))
+        return named
 
-
-def _refuses(
-    function: Callable[..., Any], arrays: Sequence[Any], options: dict[str, Any], option: str
-) -> bool:
-    """Whether it is an error that there is this option at all."""
-    try:
-        function(*arrays, **{option: options[option]})
-    except TypeError as error:
-        return f"unexpected keyword argument '{option}'" in str(error)
-    except Exception:  # which the audit will say
+    def refused(option: str) -> bool:
+        try:
+            function(*arrays, **{option: options[option]})
+        except Exception as error:  # another one is the audit's to say
+            return f"unexpected keyword argument '{option}'" in str(error)
         return False
-    return False
+
+    return {option: own for option, own in named.items() if not refused(option)}
 
 
 def takes_too(name: str, function: Any, options: dict[str, str]) -> None:

@@ -81,7 +81,7 @@ def _passed_on(run: Run, call: Call) -> str:
     if run.expected.loss.over_classes and call.where.ndim == call.logits.ndim:
         return "NaN and infinity that the mask leaves out come through"
     if call.weights is not None and not np.isfinite(call.weights).all():
-        return "the mask multiplies weights: 0*NaN is NaN"
+        return "weights that the mask leaves out come through: 0*NaN is NaN"
     return ""
 
 
