@@ -149,6 +149,16 @@ def test_what_masks_do():
         assert [ignoring[dtype]["number"] for dtype in DTYPES] == [0, 0]
 
 
+def test_what_masks_of_classes_do():
+    numbers, probabilities = reduced("PyTorch", "cross_entropy(x.masked_fill")
+    assert "weighted_sum_over_batch_size" in numbers["is"]
+    assert probabilities["is"] == []
+    assert "labels of 0 multiply logarithms of 0" in str(probabilities["float32"]["diagnoses"])
+    for call in reduced("optax", "softmax"):
+        assert "weighted_sum_over_batch_size" in call["is"]
+        assert set(call["float32"]["broken"]) == {"leaving rows out is not having them"}
+
+
 def test_which_long_sums_keep_their_digits():
     long = "a long batch is summed as exactly as a short one"
     eager = reduced("PyTorch", "binary") + reduced("TensorFlow", "reduce") + reduced("optax", "j")
