@@ -181,7 +181,7 @@ def package(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def thorough(session: nox.Session) -> None:
-    """Every promise of accuracy, on millions of values: a quarter of an hour on two cores."""
+    """Every promise of accuracy, on millions of values, and the tests of the kit on JAX."""
     session.install(TORCH, "jax", "dask[array]", *TEST, "-e", ".")
     run_tests(session, "tests/test_accuracy.py", "--thorough", "-n", "0")
     kit = [file for name in ONCE for file in sorted(glob.glob(f"tests/test_{name}.py"))]

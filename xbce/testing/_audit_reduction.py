@@ -186,15 +186,11 @@ def audit_reduction(
     )
     makes = [Maker(xp, dtype, device) for dtype in dtypes]
     named = _accepted(loss_fn, named, makes[0], expected)
-    for beside, function in (("gradient_fn", gradient_fn), ("unreduced_fn", unreduced_fn)):
-        if function is not None:
-            _given.takes_too(beside, function, named)
+    gradient_fn = _given.beside("gradient_fn", gradient_fn, named)
+    unreduced_fn = _given.beside("unreduced_fn", unreduced_fn, named)
     takes = tuple(named) if ignore_index is None else tuple(dict.fromkeys([*named, "where"]))
     report = Report(name, about=about)
     notes = [f"`{option}` is passed as `{own}`" for option, own in named.items() if option != own]
-    gradient_fn, unreduced_fn = (
-        f and _given.with_options(f)[0] for f in (gradient_fn, unreduced_fn)
-    )
     for make in makes:
         axes = () if expected.reduction == Reduction.NONE else axis
         slopes = gradient_of(loss_fn, gradient_fn, make.xp, chosen.over_classes, axes)

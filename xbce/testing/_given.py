@@ -188,15 +188,20 @@ def accepted(
     return {option: own for option, own in named.items() if not refused(option)}
 
 
-def takes_too(name: str, function: Any, options: dict[str, str]) -> None:
-    """Raise TypeError for what goes with a loss, and does not take what that takes."""
-    own = with_options(function)[1]
+def beside(
+    name: str, function: Callable[..., Any] | None, options: dict[str, str]
+) -> Callable[..., Any] | None:
+    """What goes with a loss, to be called in the same way; TypeError where it takes less."""
+    if function is None:
+        return None
+    called, own = with_options(function)
     for option in options:
         if option not in own:
             raise TypeError(
                 f"`{name}` must take `{option}`, as `loss_fn` does; it takes "
                 f"{list(parameters(function))}."
             )
+    return called
 
 
 def name_of(function: Any) -> str:

@@ -10,7 +10,7 @@ from xbce._losses import Loss
 from xbce._reduction import Reduction
 from xbce._typing import Array
 from xbce.testing._arrays import Maker
-from xbce.testing._batches import OF_CLASSES, Call
+from xbce.testing._batches import Call
 from xbce.testing._run import Run
 
 
@@ -32,7 +32,7 @@ def of_reduction(run: Run) -> Iterator[str]:
     without = [name for name in ("weights", "where") if name not in run.takes]
     if without:
         yield f"its signature has no {' and no '.join(f'`{name}`' for name in without)}"
-    if "weights" in run.takes and run.kinds == (OF_CLASSES,):
+    if {*run.takes} - run.tried:
         yield "no weights are tried: `shapes` names none that they have"
     loss = run.expected.loss
     yield from of_shapes(run.loss_fn, run.make, loss)

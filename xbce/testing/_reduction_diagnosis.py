@@ -46,19 +46,15 @@ def of_reduction(run: Run) -> list[str]:
     """What a reduction is instead, and the faults that its rules have named."""
     with np.errstate(all="ignore"):
         eps = run.make.format.eps
-        if _is_right(run, eps):
+        if run.is_right():
             found = of_gradient(run, eps)
-        elif eps < SINGLE and _is_right(run, SINGLE):
+        elif eps < SINGLE and run.is_right(SINGLE):
             narrow = all(in_float32(came) for _, came in run.seen)
             found = [f"it {'has' if narrow else 'is right to'} the digits of float32"]
             found += of_gradient(run, SINGLE)
         else:
             found = _reduced_otherwise(run)
     return [f"{run.make.name}: {text}" for text in dict.fromkeys([*found, *run.symptoms])]
-
-
-def _is_right(run: Run, eps: float) -> bool:
-    return all(run.fits(actual, *run.expected.value(call), eps) for call, actual in run.seen)
 
 
 def _reduced_otherwise(run: Run) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from xbce._typing import Array
 from xbce.testing._arrays import Layout, Maker
-from xbce.testing._batches import Call, Expected, masked, weighted
+from xbce.testing._batches import OF_CLASSES, Call, Expected, masked, weighted
 from xbce.testing._ulp import as_numpy
 
 
@@ -67,6 +67,11 @@ class Run:
     symptoms: list[str] = field(default_factory=list)
     wrong_gradient: bool = False
     written: list[Call] = field(default_factory=list)
+
+    @property
+    def tried(self) -> set[str]:
+        """Which of the options are tried: no weights have the shape of a mask of classes."""
+        return {*self.takes} - ({"weights"} if self.kinds == (OF_CLASSES,) else set())
 
     def as_called(self, call: Call) -> Call:
         """The call as the function takes it: what is left out is marked in its labels."""
@@ -127,6 +132,10 @@ class Run:
         yield call
         for calls in (self.weighted(call), self.masked(call), self.both(call)):
             yield from islice(calls, kinds)
+
+    def is_right(self, eps: float | None = None) -> bool:
+        """Whether all that was seen is, to the digits of the dtype or of another one."""
+        return all(self.fits(came, *self.expected.value(call), eps) for call, came in self.seen)
 
     def right(self, comparison: Comparison) -> bool:
         """Whether what came is what should have, to the tolerance."""
